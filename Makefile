@@ -1,0 +1,60 @@
+# Targets set up what they need: the first one you type may be any of them.
+#   make lab      students: open the course in JupyterLab
+#   make demo     instructors: grade a class of sample submissions
+#   make test     maintainers: lint, types, unit tests, corpus, notebooks, end to end
+
+# Torch is installed first, alone and exactly. To take it from another index,
+# such as the one with CPU-only builds:  make setup TORCH_INDEX=<url>
+TORCH_VERSION := 2.13.0
+TORCH_INDEX ?=
+PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13; do \
+  $$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' \
+  >/dev/null 2>&1 && echo $$p && break; done)
+
+BIN := .venv/bin
+READY := .venv/ready
+TESTS ?= tests course_lib
+WORKERS ?= 2
+
+.PHONY: setup lab demo test lint types bench clean
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+setup: $(READY)
+
+$(READY): constraints.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer with venv and pip was found." \
+	  "Install one, or name it: make setup PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "== Setting up .venv with $$($(PYTHON) --version): a few minutes, once =="
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "== 1 of 2: torch $(TORCH_VERSION), alone, so that nothing pulls another build =="
+	$(BIN)/python -m pip install "torch==$(TORCH_VERSION)" $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+	@echo "== 2 of 2: the course and its tools, at the versions of constraints.txt =="
+	$(BIN)/python -m pip install -c constraints.txt -e ".[dev]"
+	@touch $(READY)
+	@echo "== .venv is ready =="
+
+lab: $(READY)
+	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
+
+demo: $(READY)
+	$(BIN)/autograder demo
+
+test: lint types
+	$(BIN)/python -m pytest -n $(WORKERS) $(TESTS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+bench: $(READY)
+	$(BIN)/python -m pip install -c constraints.txt -e ".[bench]"
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf demo release autograded feedback .pytest_cache .mypy_cache .ruff_cache
