@@ -37,7 +37,7 @@ $(READY): constraints.txt pyproject.toml
 	@echo "== .venv is ready =="
 
 lab: $(READY)
-	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/jupyter lab notebooks/00_start_here.ipynb
 
 demo: $(READY)
 	$(BIN)/autograder demo
