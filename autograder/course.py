@@ -49,6 +49,12 @@ class Course:
         """SQLAlchemy address of the grade book."""
         return str(self.coursedir.db_url)
 
+    @property
+    def gradebook_file(self) -> Path | None:
+        """Where the grade book is, unless it lives on a database server."""
+        kind, _, path = self.db_url.partition(":///")
+        return Path(path) if kind == "sqlite" else None
+
     def source(self, assignment: str) -> Path:
         """Folder of the instructor's version of an assignment."""
         return self._folder(self.coursedir.source_directory, ".", assignment)

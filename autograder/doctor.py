@@ -105,13 +105,10 @@ def _kernel(course: Course) -> str:
 
 
 def _grade_book(course: Course) -> str:
-    if not course.db_url.startswith("sqlite:///"):
-        where = course.db_url.partition("://")[0]
-    else:
-        file = Path(course.db_url.removeprefix("sqlite:///"))
-        if not file.exists():
-            return "none yet; `autograder release` makes it"
-        where = str(file)
+    file = course.gradebook_file
+    if file is not None and not file.exists():
+        return "none yet; `autograder release` makes it"
+    where = str(file) if file is not None else course.db_url.partition("://")[0]
     with open_gradebook(course) as gradebook:
         return (
             f"{where}: {len(gradebook.students)} students, {len(gradebook.assignments)} released"

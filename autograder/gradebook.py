@@ -43,14 +43,17 @@ def open_gradebook(course: Course) -> Iterator[Gradebook]:
 
 def check_gradebook(course: Course, assignment: str, templates: list[Template]) -> None:
     """CourseError unless the grade book knows this assignment as its source is now."""
+    unreleased = CourseError(
+        f"{assignment} has not been released: run `autograder release {assignment}`."
+    )
+    if course.gradebook_file is not None and not course.gradebook_file.exists():
+        raise unreleased
     with open_gradebook(course) as gradebook:
         for template in templates:
             try:
                 known = gradebook.find_notebook(template.notebook, assignment)
             except MissingEntry:
-                raise CourseError(
-                    f"{assignment} has not been released: run `autograder release {assignment}`."
-                ) from None
+                raise unreleased from None
             points = {cell.name: cell.max_score for cell in known.grade_cells}
             if points != template.points:
                 changed = sorted(set(points.items()) ^ set(template.points.items()))

@@ -63,7 +63,7 @@ def attention_cost(tokens, dim, heads, bias=True, batch=1, bits=32):
 from torch import fx
 
 
-class Counter(fx.Interpreter):
+class MacCounter(fx.Interpreter):
     macs = 0
 
     def call_module(self, target, args, kwargs):
@@ -73,7 +73,7 @@ class Counter(fx.Interpreter):
 
 
 def count_macs(model, input_shape):
-    counter = Counter(fx.symbolic_trace(model))
+    counter = MacCounter(fx.symbolic_trace(model))
     counter.run(torch.zeros(input_shape))
     return counter.macs
 

@@ -1,5 +1,6 @@
 """Count one by one, with loops and recursion, and return plain numbers."""
 
+
 # %% linear_cost
 def linear_cost(in_features, out_features, bias=True, batch=1, bits=32):
     macs, stored, written = 0, 0, 0
