@@ -12,12 +12,15 @@ from torch import Tensor
 
 def check_int(name: str, value: object, minimum: int = 1, maximum: int | None = None) -> int:
     """Return `value` as int; ValueError/TypeError unless minimum <= value <= maximum."""
-    allowed = f"an integer >= {minimum}" if maximum is None else f"an integer in {minimum}..{maximum}"
+    allowed = (
+        f"an integer >= {minimum}" if maximum is None else f"an integer in {minimum}..{maximum}"
+    )
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be {allowed}, got {value!r}.")
-    if value < minimum or (maximum is not None and value > maximum):
+    number = int(value)
+    if number < minimum or (maximum is not None and number > maximum):
         raise ValueError(f"{name} must be {allowed}, got {value!r}.")
-    return int(value)
+    return number
 
 
 def check_number(
@@ -27,17 +30,18 @@ def check_number(
     allowed = f"a finite number in [{minimum:g}, {maximum:g}]"
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be {allowed}, got {value!r}.")
-    if not math.isfinite(value) or not minimum <= value <= maximum:
+    number = float(value)
+    if not math.isfinite(number) or not minimum <= number <= maximum:
         raise ValueError(f"{name} must be {allowed}, got {value!r}.")
-    return float(value)
+    return number
 
 
 def check_fraction(name: str, value: object) -> float:
     """Return `value` as a float in [0, 1]; percentages get a hint."""
-    if isinstance(value, Real) and not isinstance(value, bool) and 1 < value <= 100:
+    if isinstance(value, Real) and not isinstance(value, bool) and 1 < float(value) <= 100:
         raise ValueError(
             f"{name} must be a fraction in [0, 1], got {value!r}. "
-            f"If you meant {value:g} %, write {value / 100:g}."
+            f"If you meant {float(value):g} %, write {float(value) / 100:g}."
         )
     return check_number(name, value, 0.0, 1.0)
 
