@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from rich.box import SIMPLE
 from rich.markup import escape
 from rich.table import Table
 
@@ -43,12 +44,16 @@ def verify(template: Template, course: Course, limits: Limits, jobs: int) -> Ite
 
 def matrix(template: Template, verdicts: Sequence[Verdict]) -> Table:
     """Cell x variant: + full points, - lost points as it must, ! a fault of the grader."""
-    table = Table(title=f"{template.assignment}: + accepted, - rejected, ! wrongly judged")
+    table = Table(
+        title=f"{template.assignment}: + accepted, - rejected, ! wrongly judged",
+        box=SIMPLE,
+        padding=(0, 1, 0, 0),
+    )
     table.add_column("answer", no_wrap=True)
     order = {"solution": 0, "release": 1, "correct": 2, "wrong": 3}
     verdicts = sorted(verdicts, key=lambda v: (order[v.variant.kind], v.variant.name))
     for number, _ in enumerate(verdicts, 1):
-        table.add_column(str(number), justify="center")
+        table.add_column(str(number), justify="right", min_width=2)
     for answer, tests in template.tests.items():
         if tests:
             marks = [_mark(verdict, answer, tests) for verdict in verdicts]

@@ -1,61 +1,59 @@
 """Call the course's own library, and a class that walks torch.fx graphs."""
 
 # %% linear_cost
-from course_lib.cost import formulas
+from course_lib import cost
 
 
 def linear_cost(in_features, out_features, bias=True, batch=1, bits=32):
     return {
-        "macs": formulas.linear_macs(in_features, out_features, rows=batch),
-        "params": formulas.linear_params(in_features, out_features, bias=bias),
-        "activation_bytes": formulas.tensor_bytes((batch, out_features), bits),
+        "macs": cost.linear_macs(in_features, out_features, rows=batch),
+        "params": cost.linear_params(in_features, out_features, bias=bias),
+        "activation_bytes": cost.tensor_bytes((batch, out_features), bits),
     }
 
 
 # %% conv_output_size
-from course_lib.cost import formulas
+from course_lib import cost
 
 
 def conv_output_size(size, kernel, stride=1, padding=0, dilation=1):
-    return formulas.conv_output_size(
-        size, kernel, stride=stride, padding=padding, dilation=dilation
-    )
+    return cost.conv_output_size(size, kernel, stride=stride, padding=padding, dilation=dilation)
 
 
 # %% conv2d_cost
-from course_lib.cost import formulas
+from course_lib import cost
 
 
 def conv2d_cost(channels, kernel, output, groups=1, bias=True, batch=1):
     inside = (output[0] + kernel[0] - 1, output[1] + kernel[1] - 1)
     return {
-        "macs": formulas.conv2d_macs(*channels, kernel, inside, groups=groups, batch=batch),
-        "params": formulas.conv2d_params(*channels, kernel, groups=groups, bias=bias),
-        "activation_bytes": formulas.tensor_bytes((batch, channels[1], *output)),
+        "macs": cost.conv2d_macs(*channels, kernel, inside, groups=groups, batch=batch),
+        "params": cost.conv2d_params(*channels, kernel, groups=groups, bias=bias),
+        "activation_bytes": cost.tensor_bytes((batch, channels[1], *output)),
     }
 
 
 # %% separable_cost
 from fractions import Fraction
 
-from course_lib.cost import formulas
+from course_lib import cost
 
 
 def separable_cost(in_channels, out_channels, kernel, positions, order):
-    params = formulas.depthwise_separable_params(in_channels, out_channels, kernel, order=order)
-    dense = formulas.conv2d_params(in_channels, out_channels, kernel, bias=False)
+    params = cost.depthwise_separable_params(in_channels, out_channels, kernel, order=order)
+    dense = cost.conv2d_params(in_channels, out_channels, kernel, bias=False)
     return {"params": params, "macs": params * positions, "saving": Fraction(dense, params)}
 
 
 # %% attention_cost
-from course_lib.cost import formulas
+from course_lib import cost
 
 
 def attention_cost(tokens, dim, heads, bias=True, batch=1, bits=32):
     return {
-        "macs": formulas.attention_macs(tokens, dim, heads=heads, batch=batch),
-        "params": formulas.attention_params(dim, bias=bias),
-        "score_bytes": formulas.tensor_bytes((batch, heads, tokens, tokens), bits),
+        "macs": cost.attention_macs(tokens, dim, heads=heads, batch=batch),
+        "params": cost.attention_params(dim, bias=bias),
+        "score_bytes": cost.tensor_bytes((batch, heads, tokens, tokens), bits),
     }
 
 
@@ -95,11 +93,11 @@ def count_params(model):
 
 
 # %% peak_activation_bytes
-from course_lib.cost import formulas
+from course_lib import cost
 
 
 def peak_activation_bytes(sizes):
-    return formulas.chain_peak_bytes(sizes)
+    return cost.chain_peak_bytes(sizes)
 
 
 # %% roofline

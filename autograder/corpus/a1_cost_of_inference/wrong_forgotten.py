@@ -33,9 +33,9 @@ def conv2d_cost(channels, kernel, output, groups=1, bias=True, batch=1):
 # expect: depthwise step forgotten
 def separable_cost(in_channels, out_channels, kernel, positions, order):
     middle = in_channels if order == "spatial_first" else out_channels
-    depthwise = kernel**2 * middle
+    depthwise = 0 * middle
     pointwise = in_channels * out_channels
-    params = pointwise
+    params = depthwise + pointwise
     return {
         "params": params,
         "macs": params * positions,
@@ -106,11 +106,11 @@ def roofline(macs, bytes_moved, peak_gflops, bandwidth_gb_s):
 # %% energy
 # expect: DRAM forgotten
 def energy(macs, dram_bytes, sram_bytes, picojoules):
-    dram = dram_bytes / 4 * picojoules["dram_read"]
+    dram = 0
     sram = sram_bytes / 4 * picojoules["sram_read"]
     return {
         "compute_j": macs * (picojoules["add"] + picojoules["mul"]) * 1e-12,
-        "memory_j": sram * 1e-12,
+        "memory_j": (dram + sram) * 1e-12,
     }
 
 

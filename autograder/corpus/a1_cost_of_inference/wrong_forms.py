@@ -9,6 +9,7 @@ def linear_cost(in_features, out_features, bias=True, batch=1, bits=32):
         "params": in_features * out_features + (out_features if bias else 0),
         "activation_bytes": batch * out_features * bits // 8,
     }
+    print(cost)
 
 
 # %% conv_output_size

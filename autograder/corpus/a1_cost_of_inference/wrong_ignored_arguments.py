@@ -2,7 +2,7 @@
 
 
 # %% linear_cost
-# expect: bias counted that is not there
+# expect: a bias counted where bias=False
 def linear_cost(in_features, out_features, bias=True, batch=1, bits=32):
     return {
         "macs": batch * in_features * out_features,

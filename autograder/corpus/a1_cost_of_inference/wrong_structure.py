@@ -105,10 +105,10 @@ def roofline(macs, bytes_moved, peak_gflops, bandwidth_gb_s):
 # expect: SRAM forgotten
 def energy(macs, dram_bytes, sram_bytes, picojoules):
     dram = dram_bytes / 4 * picojoules["dram_read"]
-    sram = sram_bytes / 4 * picojoules["sram_read"]
+    sram = 0
     return {
         "compute_j": macs * (picojoules["add"] + picojoules["mul"]) * 1e-12,
-        "memory_j": dram * 1e-12,
+        "memory_j": (dram + sram) * 1e-12,
     }
 
 
