@@ -43,7 +43,9 @@ def export(course: Course, path: Path, assignment: str | None = None) -> int:
 def grade_rows(course: Course, assignment: str | None = None) -> list[dict[str, object]]:
     """One row per student and assignment, students without a submission included."""
     if course.gradebook_file is not None and not course.gradebook_file.exists():
-        raise CourseError("There is no grade book yet: run `autograder release` and `grade` first.")
+        raise CourseError(
+            "There is no grade book yet: run `autograder release` and `grade` first."
+        )
     with open_gradebook(course) as gradebook:
         assignments = [each for each in gradebook.assignments if assignment in (None, each.name)]
         rows = []

@@ -74,14 +74,13 @@ def render(course: Course, notebook: NotebookNode, student: str, template: Templ
 def _hide(cell: NotebookNode, template: Template) -> None:
     """Show a locked cell as it was released, and of its errors only the message."""
     name = grade_id(cell)
-    if cell.cell_type != "code":
-        return
-    if name in template.cells and name not in template.answers:
-        cell.source = template.released_cells[name].source
-        for output in cell.outputs:
-            if output.output_type == "error":
-                output.traceback = [f"{output.ename}: {output.evalue}"]
-    for output in cell.outputs:
+    original = template.released_cells.get(name or "")
+    locked = original is not None and name not in template.answers
+    if original is not None and locked:
+        cell.source = original.source
+    for output in cell.get("outputs", []):
+        if locked and output.output_type == "error":
+            output.traceback = [f"{output.ename}: {output.evalue}"]
         figure = _FIGURE.search(str(output.get("data", {}).get("text/html", "")))
         if figure:
             output.data = NotebookNode({"image/png": figure.group(1)})

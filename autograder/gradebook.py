@@ -54,12 +54,13 @@ def check_gradebook(course: Course, assignment: str, templates: list[Template]) 
                 known = gradebook.find_notebook(template.notebook, assignment)
             except MissingEntry:
                 raise unreleased from None
-            points = {cell.name: cell.max_score for cell in known.grade_cells}
+            tasks = [cell for cell in known.task_cells if cell.max_score]
+            points = {cell.name: cell.max_score for cell in (*known.grade_cells, *tasks)}
             if points != template.points:
-                changed = sorted(set(points.items()) ^ set(template.points.items()))
-                cells = ", ".join(sorted({name for name, _ in changed}))
+                changed = set(points.items()) ^ set(template.points.items())
+                names = ", ".join(sorted({name for name, _ in changed}))
                 raise CourseError(
-                    f"The source of {assignment} changed after its release (cells: {cells}). "
+                    f"The source of {assignment} changed after its release (cells: {names}). "
                     f"Run `autograder release {assignment}` again."
                 )
 
@@ -83,6 +84,9 @@ def record(course: Course, result: Result, executed: NotebookNode) -> None:
             grade = gradebook.find_grade(cell.cell, *where)
             grade.auto_score = cell.score
             grade.needs_manual_grade = cell.score is None or grade.manual_score is not None
+        for grade in gradebook.find_submission_notebook(*where).grades:
+            if grade.max_score == 0:  # a mark scheme, say: nbgrader would wait for a person
+                grade.auto_score, grade.needs_manual_grade = 0.0, False
         for name, text in _comments(executed, result).items():
             gradebook.find_comment(name, *where).auto_comment = text
     _assign_late_penalty(course, result, executed)

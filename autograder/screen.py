@@ -85,7 +85,7 @@ def what_happened(result: Result, most: int = 160) -> str:
     """The notes, or the first lost points with their reason, in one line."""
     lost = [cell for cell in result.cells if cell.score is not None and not cell.full]
     said = list(result.notes)
-    if lost:
+    if lost and lost[0].reason not in said:
         reason = " ".join(lost[0].reason.split())
         more = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
         said.append(f"{lost[0].cell}: {reason[:most]}{more}")

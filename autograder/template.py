@@ -69,7 +69,7 @@ class Template:
         return {
             name: float(cell.metadata.nbgrader.points)
             for name, cell in self.cells.items()
-            if utils.is_grade(cell)
+            if utils.is_grade(cell) or (utils.is_task(cell) and cell.metadata.nbgrader.points)
         }
 
     @cached_property
@@ -79,8 +79,8 @@ class Template:
 
     @cached_property
     def hand_graded(self) -> list[str]:
-        """Grade ids of the answers that a person marks."""
-        return [name for name in self.points if utils.is_solution(self.cells[name])]
+        """Grade ids of the answers and tasks that a person marks."""
+        return [name for name in self.points if not _has_tests(self.cells[name])]
 
     @cached_property
     def tests(self) -> dict[str, list[str]]:
@@ -128,6 +128,10 @@ def grade_id(cell: NotebookNode) -> str | None:
     info = cell.metadata.get("nbgrader")
     name = info.get("grade_id") if isinstance(info, dict) else None
     return name if isinstance(name, str) and name else None
+
+
+def _has_tests(cell: NotebookNode) -> bool:
+    return not utils.is_solution(cell) and not utils.is_task(cell)
 
 
 def _apply(notebook: NotebookNode, config: Config, *names: str) -> NotebookNode:

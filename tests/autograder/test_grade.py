@@ -289,3 +289,26 @@ def test_nothing_in_a_feedback_page_can_run(released, template, limits):
 def test_feedback_before_grading_says_what_to_do(released):
     with pytest.raises(CourseError, match="autograder grade mini"):
         write_feedback(released, "mini", "nobody")
+
+
+def test_a_mark_scheme_is_hidden_and_waits_for_nobody(course, solved, limits, monkeypatch):
+    path = course.source("mini") / "mini.ipynb"
+    notebook = nbformat.read(path, 4)
+    scheme = nbformat.v4.new_markdown_cell(
+        "Marks\n=== BEGIN MARK SCHEME ===\nthe rubric\n=== END MARK SCHEME ===", id="scheme"
+    )
+    scheme.metadata.nbgrader = {
+        "schema_version": 3, "grade_id": "scheme", "cell_type": "markdown", "points": 0,
+        "grade": False, "solution": False, "locked": True, "task": True,
+    }  # fmt: skip
+    notebook.cells.append(scheme)
+    nbformat.write(notebook, path)
+    release(course, "mini")
+    assert "rubric" not in (course.released("mini") / "mini.ipynb").read_text()
+    monkeypatch.setattr(grade_module.sandboxed, "run", lambda nb, *_: Run(deepcopy(nb)))
+    by_grade_id(solved)["why"].source = "*Write your answer here.*"
+    hand_in(course, "ann", solved)
+    graded(course, limits, "ann")
+    assert grade_rows(course)[0]["needs_manual_grade"] is False
+    assert "rubric" in (course.autograded("ann", "mini") / "mini.ipynb").read_text()
+    assert "rubric" not in write_feedback(course, "mini", "ann")[0].read_text()

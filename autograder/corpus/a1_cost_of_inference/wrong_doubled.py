@@ -76,7 +76,7 @@ def count_macs(model, input_shape):
 # %% count_params
 # expect: used twice counted twice
 def count_params(model):
-    def visit(layer, name, tied=frozenset()):
+    def visit(layer, name):
         own = list(layer.parameters(recurse=False))
         if own and not isinstance(layer, (nn.Linear, nn.Conv2d)):
             names.append(name)
