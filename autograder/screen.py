@@ -82,14 +82,15 @@ def cells_table(result: Result) -> Table:
 
 
 def what_happened(result: Result, most: int = 160) -> str:
-    """The notes, or the first lost points with their reason, in one line."""
+    """The notes, or else the first lost points with their reason, in one line."""
     lost = [cell for cell in result.cells if cell.score is not None and not cell.full]
-    said = list(result.notes)
-    if lost and lost[0].reason not in said:
-        reason = " ".join(lost[0].reason.split())
-        more = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
-        said.append(f"{lost[0].cell}: {reason[:most]}{more}")
-    return " ".join(said) or "All automatic tests passed."
+    if result.notes:
+        return " ".join(result.notes)
+    if not lost:
+        return "All automatic tests passed."
+    reason = " ".join(lost[0].reason.split())
+    more = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
+    return f"{lost[0].cell}: {reason[:most]}{more}"
 
 
 def print_json(results: Sequence[Result]) -> None:
