@@ -86,7 +86,7 @@ def latency(
     tensors = [value for value in inputs if isinstance(value, Tensor)]
     wait = _waiter(fn, tensors)
     samples = []
-    with _pinned_threads(threads), inference(fn):
+    with pinned_threads(threads), inference(fn):
         for _ in range(warmup):
             fn(*inputs)
         wait()
@@ -203,7 +203,7 @@ def roofline(
 
 
 @contextlib.contextmanager
-def _pinned_threads(threads: int) -> Iterator[None]:
+def pinned_threads(threads: int) -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(check_int("threads", threads))
     try:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from course_lib._evaluate import check_model, placement
 from course_lib._validate import check_choice, check_int, check_tensor
 from course_lib.deploy.engines import BUILDERS, Engine, Job
-from course_lib.measure import _pinned_threads, hardware, latency, peak_memory
+from course_lib.measure import pinned_threads, hardware, latency, peak_memory
 
 ENGINES = tuple(BUILDERS)
 
@@ -92,7 +92,7 @@ def compare_engines(
     names = _check_engines(engines)
     check_int("warmup", warmup, minimum=0)
     check_int("repeats", repeats)
-    with _pinned_threads(threads), tempfile.TemporaryDirectory() as folder:
+    with pinned_threads(threads), tempfile.TemporaryDirectory() as folder:
         job = Job(copy.deepcopy(model).eval(), example, calibration, Path(folder), threads)
         reference = _reference(job)
         machine: dict[str, Any] = {**hardware(), "threads": threads}
