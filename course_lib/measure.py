@@ -28,7 +28,7 @@ from course_lib._validate import check_int, check_shape
 
 __all__ = [
     "Latency", "PeakMemory", "file_size_bytes", "hardware", "latency", "latency_by_batch",
-    "peak_memory", "roofline", "throughput",
+    "peak_memory", "pinned_threads", "roofline", "throughput",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -204,6 +204,10 @@ def roofline(
 
 @contextlib.contextmanager
 def pinned_threads(threads: int) -> Iterator[None]:
+    """Let PyTorch use this many threads inside a `with` block; the former number returns after.
+
+    Raises ValueError or TypeError unless `threads` is a positive integer.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(check_int("threads", threads))
     try:
