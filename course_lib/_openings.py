@@ -57,7 +57,7 @@ def _caller() -> str:
         frame = frame.f_back
     if frame is None:
         return "unknown"
-    shell = frame.f_globals.get("get_ipython")
-    if callable(shell) and hasattr(shell(), "execution_count"):
-        return f"notebook cell [{shell().execution_count}], line {frame.f_lineno}"
+    cells_run = frame.f_globals.get("In")  # IPython's list; its first entry is a placeholder
+    if callable(frame.f_globals.get("get_ipython")) and isinstance(cells_run, list):
+        return f"notebook cell [{len(cells_run) - 1}], line {frame.f_lineno}"
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"

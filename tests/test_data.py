@@ -392,12 +392,14 @@ def test_an_opening_survives_a_log_that_cannot_be_written(mnist, tmp_path, monke
 
 
 def test_a_notebook_cell_is_named_by_its_number(mnist):
-    class Shell:
-        execution_count = 17
+    from IPython.core.interactiveshell import InteractiveShell
 
-    scope = {"__name__": "__main__", "get_ipython": Shell, "mnist": mnist}
-    exec("\nmnist.test", scope)
-    assert data.test_openings()[-1].caller == "notebook cell [17], line 2"
+    shell = InteractiveShell(user_ns={"mnist": mnist})
+    shell.run_cell("first = 1", store_history=True)
+    second = shell.run_cell("second = 2\nmnist.test;", store_history=True)
+    second.raise_error()
+    assert data.test_openings()[-1].caller == f"notebook cell [{second.execution_count}], line 2"
+    assert second.execution_count == 2
 
 
 # --- the cache

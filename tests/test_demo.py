@@ -109,8 +109,7 @@ def test_what_was_executed_can_be_opened_by_nbgrader(demo):
 
 @pytest.mark.browser
 def test_the_formgrader_opens_the_class(demo: Course, lab_in: Any, page: Any) -> None:
-    address = lab_in(demo.root)
-    page.goto(f"{address}formgrader/gradebook/{ASSIGNMENT}/{ASSIGNMENT}")
+    page.goto(lab_in(demo.root, f"formgrader/gradebook/{ASSIGNMENT}/{ASSIGNMENT}"))
     page.get_by_text("Submission #1", exact=True).first.wait_for(timeout=60_000)
     submissions = page.locator("a", has_text="Submission #")
     assert submissions.count() >= 15

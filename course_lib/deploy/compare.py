@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from course_lib._evaluate import check_model, placement
 from course_lib._validate import check_choice, check_int, check_tensor
 from course_lib.deploy.engines import BUILDERS, Engine, Job
-from course_lib.measure import pinned_threads, hardware, latency, peak_memory
+from course_lib.measure import hardware, latency, peak_memory, pinned_threads
 
 ENGINES = tuple(BUILDERS)
 
