@@ -299,7 +299,7 @@ def test_an_entry_of_a_dict_is_compared_by_its_key(make) -> None:
     assert "no key 'params'" in failure(equal, answer, 1, "f(1)", key="params")
 
 
-@pytest.mark.parametrize("answer", [12, "macs", [("macs", 12)], Liar()])
+@pytest.mark.parametrize("answer", [12, "macs", [("macs", 12)], Liar()], ids=type)
 def test_what_is_no_dict_has_no_entries(answer: object) -> None:
     assert "expected a dict with the key 'macs'" in failure(equal, answer, 12, "f()", key="macs")
     assert "forget `return`" in failure(equal, None, 12, "f()", key="macs")
