@@ -14,6 +14,8 @@ PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13; do \
 BIN := .venv/bin
 READY := .venv/ready
 TESTS ?=
+# JupyterLab refuses to start as root unless told; containers often have no other user.
+ROOT_OK := $(if $(filter 0,$(shell id -u)),--allow-root)
 WORKERS ?= 2
 
 .PHONY: setup lab demo test lint types bench clean
@@ -37,7 +39,7 @@ $(READY): constraints.txt pyproject.toml
 	@echo "== .venv is ready =="
 
 lab: $(READY)
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/jupyter lab notebooks/00_start_here.ipynb
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/jupyter lab $(ROOT_OK) notebooks/00_start_here.ipynb
 
 demo: $(READY)
 	$(BIN)/autograder demo
