@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from course_lib._validate import check_choice
 from course_lib.binary.signs import binarize, filter_scale
+from course_lib.cost.stand_in import StandIn, plain_layer
 from course_lib.quantize.replace import Layer, replace_layers
 
 METHODS = ("bwn", "connect", "xnor")
@@ -50,6 +51,10 @@ class BinaryLinear(nn.Linear):
         if self.method == "xnor":
             product = product * x.abs().mean(dim=-1, keepdim=True)
         return product if self.bias is None else product + self.bias
+
+    def counts_as(self) -> StandIn:
+        """For `course_lib.cost.count`: the float layer; bits are saved once it is packed."""
+        return StandIn(_float_layer(self))
 
 
 class BinaryConv2d(nn.Conv2d):
@@ -117,10 +122,21 @@ class BinaryConv2d(nn.Conv2d):
         means = F.conv2d(magnitude, box, None, self.stride, 0, self.dilation, self.groups)
         return means.repeat_interleave(self.out_channels // self.groups, dim=1)
 
+    def counts_as(self) -> StandIn:
+        """For `course_lib.cost.count`: the float layer; bits are saved once it is packed."""
+        return StandIn(_float_layer(self))
+
 
 def weight_scale(layer: BinaryLinear | BinaryConv2d) -> Tensor | None:
     """Return alpha [F] of a layer, or None if its method is "connect"."""
     return None if layer.method == "connect" else filter_scale(layer.weight)
+
+
+def geometry(layer: BinaryLinear | BinaryConv2d) -> tuple | None:
+    """Return (stride, padding, dilation, groups) of a convolution, None for a linear layer."""
+    if isinstance(layer, BinaryLinear):
+        return None
+    return layer.stride, layer.padding, layer.dilation, layer.groups
 
 
 def binary_model(
@@ -160,6 +176,14 @@ def clip_weights(model: nn.Module) -> None:
         for module in model.modules():
             if isinstance(module, (BinaryLinear, BinaryConv2d)):
                 module.weight.clamp_(-1, 1)
+
+
+def _float_layer(layer: BinaryLinear | BinaryConv2d) -> nn.Module:
+    """An ordinary layer with the very tensors of `layer`, so that shared ones stay shared."""
+    plain = plain_layer(layer.weight.shape, bias=False, convolution=geometry(layer))
+    del plain.weight, plain.bias
+    plain.weight, plain.bias = layer.weight, layer.bias
+    return plain
 
 
 def _binary(layer: Layer, method: str) -> BinaryLinear | BinaryConv2d:

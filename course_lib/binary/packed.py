@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course_lib.binary.layers import BinaryConv2d, BinaryLinear, weight_scale
+from course_lib.binary.layers import BinaryConv2d, BinaryLinear, geometry, weight_scale
 from course_lib.binary.signs import (
     Words,
     pack_bits,
@@ -23,6 +23,7 @@ from course_lib.binary.signs import (
     unpack_signs,
     words_product,
 )
+from course_lib.cost.stand_in import StandIn, plain_layer, stored_bytes
 from course_lib.quantize.replace import replace_layers
 
 
@@ -63,6 +64,16 @@ class PackedLayer(nn.Module):
             else:
                 product = F.linear(x, weight)
         return layer.rescale(product, x, self.alpha)
+
+    def counts_as(self) -> StandIn:
+        """For `course_lib.cost.count`: the MACs of the float layer, the bytes of packed signs."""
+        bias = self.layer.bias
+        dtype = next((t.dtype for t in (bias, self.alpha) if t is not None), torch.float32)
+        convolution = geometry(self.layer)
+        plain = plain_layer(
+            self.shape, bias=bias is not None, convolution=convolution, dtype=dtype
+        )
+        return StandIn(plain, weight_bytes=stored_bytes(self))
 
     def _xnor_product(self, x: Tensor) -> Tensor:
         if isinstance(self.layer, BinaryConv2d):

@@ -7,7 +7,6 @@ seconds on any machine, and the caller's model is never touched.
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -19,7 +18,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_any, tree_map
 
 from course_lib._validate import check_shape
+from course_lib.cost.meta_copy import Replaced, copy_to_meta, meta_twin
 from course_lib.cost.result import LayerCost, ModelCost, Uncounted
+from course_lib.cost.stand_in import StandIn
 from course_lib.cost.trace import Hidden, LayerRecord, Trace, tensors_in
 
 
@@ -41,6 +42,10 @@ def count(model: nn.Module | Callable[[], nn.Module], *inputs: Any) -> ModelCost
     MACs twice and its parameters once. A layer whose parameters meet the input in any other way (a
     scale, a matrix product written by hand) is listed in `.uncounted`, and an UncountedWarning is
     issued where that could add more than 1 % to the MACs.
+
+    Compressed layers (of course_lib.quantize, sparse, integer and binary) say in `counts_as` what
+    they cost as deployed, in MACs and stored bytes; activations count as floats. A layer of your
+    own that reads values can do so too: see `StandIn`.
 
     Raises TypeError if `model` or an input is of another kind, and ValueError if the model cannot
     run on the inputs, has lazy layers, or decides by the values of its input.
@@ -98,36 +103,12 @@ class _UninitializedOnMeta(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def _on_meta(model: nn.Module) -> nn.Module:
-    """Copy `model` in eval mode onto the meta device; no weight is copied on the way.
-
-    deepcopy looks every object up in its memo first, and finds a meta twin of each tensor there.
-    Tensors that are plain attributes count too: pruning and weight norm keep theirs that way.
-    """
-    attributes = [list(vars(module).values()) for module in model.modules()]
-    tensors = [*model.parameters(), *model.buffers(), *tensors_in(attributes)]
-    memo: dict[int, Any] = {id(tensor): _meta_twin(tensor) for tensor in tensors}
-    try:
-        twin = copy.deepcopy(model, memo)
-    except Exception as error:
-        error.add_note("count copies the model; where that fails, pass a function that builds it.")
-        raise
-    twin.eval()
-    return twin
-
-
-def _meta_twin(tensor: Tensor) -> Tensor:
-    twin = torch.empty_like(tensor, device="meta", requires_grad=False)
-    if isinstance(tensor, nn.Parameter):
-        return nn.Parameter(twin, requires_grad=tensor.requires_grad)
-    return twin
-
-
 def _meta_input(name: str, value: Any, model: nn.Module) -> Any:
     """A meta tensor for a shape, or meta twins of the tensors in `value`."""
     if tree_any(lambda leaf: isinstance(leaf, Tensor), value):
-        return tree_map(lambda x: _meta_twin(x.detach()) if isinstance(x, Tensor) else x, value)
-    floating = (p.dtype for p in model.parameters() if p.is_floating_point() or p.is_complex())
+        return tree_map(lambda x: meta_twin(x.detach()) if isinstance(x, Tensor) else x, value)
+    state = (*model.parameters(), *model.buffers())  # compressed layers may have buffers only
+    floating = (t.dtype for t in state if t.is_floating_point() or t.is_complex())
     dtype = next(floating, torch.float32)
     return torch.empty(check_shape(name, value), dtype=dtype, device="meta")
 
@@ -140,7 +121,7 @@ def _run(model: nn.Module, arguments: tuple[Any, ...]) -> ModelCost:
     """
     shapes = tuple(tuple(tensor.shape) for tensor in tensors_in(arguments))
     for home in ("meta", "cpu"):
-        twin = _on_meta(model)
+        twin, replaced = copy_to_meta(model)
         try:
             trace = Trace(twin, arguments)
             with torch.no_grad(), torch.random.fork_rng(devices=[]), torch.device(home), trace:
@@ -149,14 +130,18 @@ def _run(model: nn.Module, arguments: tuple[Any, ...]) -> ModelCost:
             failure = error
         else:
             peak_bytes = trace.liveness.peak_bytes(tensors_in(outputs))
-            return _summarize(twin, trace, shapes, peak_bytes)
+            return _summarize(twin, replaced, trace, shapes, peak_bytes)
     raise ValueError(_explain(failure, shapes)) from failure
 
 
 def _summarize(
-    model: nn.Module, trace: Trace, input_shapes: tuple[tuple[int, ...], ...], peak_bytes: int
+    model: nn.Module,
+    replaced: Replaced,
+    trace: Trace,
+    input_shapes: tuple[tuple[int, ...], ...],
+    peak_bytes: int,
 ) -> ModelCost:
-    layers = tuple(_layers(model, trace))
+    layers = tuple(_layers(model, replaced, trace))
     named = dict(model.named_parameters())
     return ModelCost(
         input_shapes=input_shapes,
@@ -167,12 +152,12 @@ def _summarize(
         buffer_bytes=_bytes(model.buffers()),
         activation_bytes=sum(layer.activation_bytes for layer in layers),
         peak_activation_bytes=peak_bytes,
-        uncounted=tuple(_uncounted(model, trace)),
+        uncounted=tuple(_uncounted(model, replaced, trace)),
         unused=tuple(name for name, tensor in named.items() if tensor not in trace.used),
     )
 
 
-def _layers(model: nn.Module, trace: Trace) -> Iterable[LayerCost]:
+def _layers(model: nn.Module, replaced: Replaced, trace: Trace) -> Iterable[LayerCost]:
     """Layers in order of their first call; a container only if it computes or owns weights."""
     names = {module: name for name, module in model.named_modules()}
     owned: dict[nn.Module, list[Tensor]] = defaultdict(list)
@@ -180,28 +165,34 @@ def _layers(model: nn.Module, trace: Trace) -> Iterable[LayerCost]:
         owned[owner].append(parameter)
     for module in (*trace.layers, *(m for m in names if m not in trace.layers)):
         record = trace.layers.get(module, LayerRecord())
-        if not (record.is_leaf or record.macs or owned[module]):
+        original, stand_in = replaced.get(module, (module, StandIn(module)))
+        params, weight_bytes = stand_in.params, stand_in.weight_bytes
+        if params is None:
+            params = sum(parameter.numel() for parameter in owned[module])
+        if weight_bytes is None:
+            weight_bytes = _bytes(owned[module])
+        if not (record.is_leaf or record.macs or params or weight_bytes):
             continue
         yield LayerCost(
             name=names[module],
-            kind=type(module).__name__,
+            kind=type(original).__name__,
             input_shape=record.input_shape,
             output_shape=record.output_shape,
             calls=record.calls,
-            macs=record.macs,
-            params=sum(parameter.numel() for parameter in owned[module]),
-            weight_bytes=_bytes(owned[module]),
+            macs=stand_in.macs(record.macs),
+            params=params,
+            weight_bytes=weight_bytes,
             activation_bytes=record.activation_bytes,
         )
 
 
-def _uncounted(model: nn.Module, trace: Trace) -> Iterable[Uncounted]:
+def _uncounted(model: nn.Module, replaced: Replaced, trace: Trace) -> Iterable[Uncounted]:
     for name, module in model.named_modules():
         hidden = trace.layers[module].uncounted if module in trace.layers else Hidden()
         if hidden.operations:
             yield Uncounted(
                 name=name,
-                kind=type(module).__name__,
+                kind=type(replaced[module][0] if module in replaced else module).__name__,
                 params=sum(parameter.numel() for parameter in hidden.parameters),
                 operations=tuple(sorted(hidden.operations)),
                 elements=hidden.elements,

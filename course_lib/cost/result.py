@@ -14,7 +14,8 @@ class LayerCost:
 
     Shapes are those of the first tensor of the first call, None if the layer was never called.
     `activation_bytes` is what the layer returned, whether or not it shares memory with its input.
-    A parameter shared by several layers is counted in the first.
+    A parameter shared by several layers is counted in the first. Of a layer with a `StandIn`,
+    `weight_bytes` is all it stores: packed levels, scales, indices, which are then no buffers.
     """
 
     name: str

@@ -7,9 +7,12 @@ Source: Jacob et al. 2018, section 2.4.
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import torch
 from torch import Tensor, nn
 
+from course_lib.cost.stand_in import StandIn, plain_layer, stored_bytes
 from course_lib.integer.arithmetic import (
     conv2d_folded,
     fixed_point,
@@ -72,6 +75,11 @@ class IntegerLayer(nn.Module):
             dim=(1 if self.convolution else -1) if self.multiplier.ndim else None,
         )
 
+    def counts_as(self) -> StandIn:
+        """For `course_lib.cost.count`: the MACs of the float layer, the bytes of the integers."""
+        layer = plain_layer(self.weight.shape, bias=True, convolution=self.convolution or None)
+        return StandIn(layer, weight_bytes=stored_bytes(self))
+
 
 class IntegerNetwork(nn.Module):
     """A chain of integer layers: float images in, float logits out, integers in between.
@@ -105,6 +113,11 @@ class IntegerNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.integers(self.quantize_input(x)) * self.output_scale
+
+    def counts_as(self) -> StandIn:
+        """For `course_lib.cost.count`: the steps in float, and the two scales."""
+        scales = self.input_scale.nbytes + self.output_scale.nbytes
+        return StandIn(nn.Sequential(OrderedDict(steps=self.steps)), weight_bytes=scales)
 
 
 def integer_network(model: nn.Module) -> IntegerNetwork:
@@ -165,6 +178,10 @@ class _MaxPool(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.pool(x.int())
         return y.to(x.dtype)
+
+    def counts_as(self) -> StandIn:
+        """For `course_lib.cost.count`: the pooling, without the copies in int32."""
+        return StandIn(self.pool)
 
 
 def _chain(model: nn.Module) -> list[nn.Module]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from course_lib._validate import check_choice
+from course_lib.cost.stand_in import StandIn
 from course_lib.quantize.affine import fake_quantize, integer_range
 from course_lib.quantize.post_training import QuantizedLayer, weight_params
 from course_lib.quantize.ranges import METHODS, Observer
@@ -56,6 +57,10 @@ class AwareLayer(nn.Module):
         weight = fake_quantize(self.layer.weight, *self.weight_params(), self.bits, dim=dim)
         y: Tensor = functional_call(self.layer, {"weight": weight}, (x,))
         return y
+
+    def counts_as(self) -> StandIn:
+        """For `course_lib.cost.count`: the float layer, since its master weights are stored."""
+        return StandIn(self.layer)
 
 
 def quantization_aware(

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from course_lib._validate import check_int, check_tensor
+from course_lib.cost.stand_in import StandIn
 from course_lib.quantize.replace import Layer, replace_layers
 
 Floats = npt.NDArray[np.float64]
@@ -135,6 +136,13 @@ class CodebookLayer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = functional_call(self.layer, {"weight": self.weight}, (x,))
         return y
+
+    def counts_as(self) -> StandIn:
+        """For `course_lib.cost.count`: the MACs of the plain layer; indices take only bytes."""
+        from course_lib.quantize.storage import size_bytes
+
+        params = sum(parameter.numel() for parameter in self.parameters())
+        return StandIn(self.plain(), params=params, weight_bytes=size_bytes(self))
 
     def plain(self) -> Layer:
         """Return an ordinary layer with these values in its weight."""

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from course_lib._evaluate import eval_mode
 from course_lib._validate import check_choice, check_tensor
+from course_lib.cost.stand_in import StandIn
 from course_lib.quantize.affine import fake_quantize, integer_range, quantize
 from course_lib.quantize.ranges import METHODS, Observer, affine_params
 from course_lib.quantize.replace import Layer, replace_layers
@@ -88,6 +89,12 @@ class QuantizedLayer(nn.Module):
             x = fake_quantize(x, *self.input_params(x), self.activation_bits)
         y: Tensor = self.layer(x)
         return y
+
+    def counts_as(self) -> StandIn:
+        """For `course_lib.cost.count`: the MACs of the plain layer, the bytes of packed levels."""
+        from course_lib.quantize.storage import size_bytes
+
+        return StandIn(self.layer, weight_bytes=size_bytes(self))
 
     def plain(self) -> Layer:
         """Return an ordinary, trainable layer with these weights; its input stays float."""

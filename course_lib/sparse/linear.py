@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from course_lib._validate import check_fraction, check_tensor
+from course_lib.cost.stand_in import StandIn, plain_layer, stored_bytes
 
 DTYPES = (torch.float32, torch.float64)
 
@@ -95,6 +96,17 @@ class SparseLinear(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         return csr_linear(inputs, self.weight, self.bias)
+
+    def counts_as(self) -> StandIn:
+        """For `course_lib.cost.count`: one multiply-add per nonzero, the bytes of this form."""
+        bias, nonzeros = self.bias, self.values.numel()
+        shape = self.out_features, self.in_features
+        return StandIn(
+            plain_layer(shape, bias=bias is not None, dtype=self.values.dtype),
+            params=nonzeros + (0 if bias is None else bias.numel()),
+            weight_bytes=stored_bytes(self),
+            nonzeros=nonzeros,
+        )
 
     def extra_repr(self) -> str:
         return f"{self.in_features}, {self.out_features}, sparsity={self.sparsity:.3f}"
