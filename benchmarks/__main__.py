@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 import warnings
 from pathlib import Path
@@ -37,6 +38,7 @@ def main(arguments: list[str] | None = None) -> None:
     print("  ".join(f"{key}: {value}" for key, value in machine.items()), flush=True)
     for name in options.names or BENCHMARKS:
         module = BENCHMARKS[name]
+        print(f"measuring {name} …", file=sys.stderr, flush=True)
         begin = time.perf_counter()
         with warnings.catch_warnings():  # peers and PyTorch about their own deprecations
             warnings.simplefilter("ignore")

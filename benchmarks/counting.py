@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from tqdm import tqdm
 
 from benchmarks.report import Row, Table
 from benchmarks.timing import seconds
@@ -69,7 +70,7 @@ def measure(names: Sequence[str] | None, rounds: int) -> Table:
     with torch.no_grad():  # imports and first calls are in nobody's time
         model, warm_up = _built(names[0]), {subject: Tally() for subject in counters}
         _count(model, names[0], *_published(names[0]), counters, warm_up, rounds=1)
-    for name in names:
+    for name in tqdm(names, desc="counting", leave=False):
         side, published = _published(name)
         model = _built(name)
         for home in HOMES:
