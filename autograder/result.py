@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 
@@ -70,14 +69,3 @@ class Result:
         fields["cells"] = tuple(CellResult(**cell) for cell in fields["cells"])
         fields["notes"] = tuple(fields["notes"])
         return cls(**fields)
-
-
-def summary(results: Iterable[Result]) -> dict[str, float]:
-    """Counts and the mean score of a class."""
-    results = list(results)
-    scores = [result.score for result in results]
-    return {
-        "submissions": len(results),
-        "need_a_look": sum(result.needs_a_look for result in results),
-        "mean_score": sum(scores) / len(scores) if scores else 0.0,
-    }
