@@ -116,5 +116,4 @@ def _failed(student: str, template: Template, error: Exception) -> Graded:
     """The grader itself failed: zero for now, said aloud, and a person is asked to look."""
     why = f"The grader failed ({type(error).__name__}: {error}). Please grade it again."
     intake = Intake(None, (why,), needs_a_look=True)
-    result = replace(nothing_to_judge(student, intake, template), needs_a_look=True)
-    return Graded(result, template.graded)
+    return Graded(nothing_to_judge(student, intake, template), template.graded)

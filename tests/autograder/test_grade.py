@@ -312,3 +312,16 @@ def test_a_mark_scheme_is_hidden_and_waits_for_nobody(course, solved, limits, mo
     assert grade_rows(course)[0]["needs_manual_grade"] is False
     assert "rubric" in (course.autograded("ann", "mini") / "mini.ipynb").read_text()
     assert "rubric" not in write_feedback(course, "mini", "ann")[0].read_text()
+
+
+def test_a_failed_first_write_leaves_no_half_submission(released, template):
+    cells = (CellResult("no_such_cell", 1.0, 1.0, ""),)
+    with pytest.raises(Exception, match="no_such_cell"):
+        record(released, Result("ann", "mini", "mini", cells), template.graded)
+    assert grade_rows(released) == []
+
+
+def test_a_release_that_gives_an_answer_away_is_refused(course):
+    (course.source("mini") / "helper.py").write_text("    secret_product = x * x\n")
+    with pytest.raises(CourseError, match="secret_product"):
+        release(course, "mini")

@@ -8,6 +8,7 @@ import pytest
 from autograder.execute import add_error
 from autograder.intake import Intake, repair
 from autograder.judge import NO_ANSWER, judge
+from autograder.result import CellResult
 from autograder.template import Template, by_grade_id
 
 
@@ -50,7 +51,7 @@ def test_an_untouched_answer_is_no_answer_whatever_the_error(template):
         template.filled_in({}), template, lambda cells: cells["test_cube"].outputs.append(fail)
     )
     assert result.cell("test_cube").reason == NO_ANSWER
-    assert result.cell("why") == result.cell("why").__class__("why", 0.0, 3.0, NO_ANSWER)
+    assert result.cell("why") == CellResult("why", 0.0, 3.0, NO_ANSWER)
 
 
 def test_an_undefined_name_is_traced_to_the_answer_that_stopped(solved, template):
