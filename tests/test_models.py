@@ -91,13 +91,13 @@ def test_shallow_mobilenet_matches_howard_2017_table_3(meta):
 @pytest.mark.parametrize("name", models.names())
 @pytest.mark.parametrize("count", [1, 3])
 def test_every_model_gives_logits_for_its_documented_input(name, count):
-    shape = (3, 32, 32) if name.startswith(("resnet", "mobilenet")) else (1, 28, 28)
+    shape = (3, 32, 32) if name.startswith(("resnet", "mobilenet", "vgg")) else (1, 28, 28)
     model = models.by_name(name, num_classes=7).eval()
     assert model(torch.randn(count, *shape)).shape == (count, 7)
 
 
 @pytest.mark.parametrize("shape", [(1, 28, 28), (2, 33, 47), (4, 9, 8)])
-@pytest.mark.parametrize("name", ["resnet20", "mobilenet_v1"])
+@pytest.mark.parametrize("name", ["resnet20", "mobilenet_v1", "vgg_cifar"])
 def test_convolutional_models_take_any_channels_and_odd_sizes(name, shape):
     model = models.by_name(name, in_channels=shape[0], num_classes=1).eval()
     assert model(torch.randn(2, *shape)).shape == (2, 1)
@@ -117,7 +117,7 @@ def test_every_weight_sits_in_a_plain_layer_and_every_activation_is_one_module(n
     leaves = [module for module in model.modules() if not list(module.children())]
     for leaf in leaves:
         leaf.register_forward_hook(lambda m, *_: calls.update({m: calls.get(m, 0) + 1}))
-    shape = (3, 32, 32) if name.startswith(("resnet", "mobilenet")) else (1, 28, 28)
+    shape = (3, 32, 32) if name.startswith(("resnet", "mobilenet", "vgg")) else (1, 28, 28)
     model(torch.randn(1, *shape))
     assert [calls.get(leaf, 0) for leaf in leaves] == [1] * len(leaves)
     assert not any(getattr(leaf, "inplace", False) for leaf in leaves)
@@ -134,7 +134,7 @@ def test_the_random_seed_decides_the_weights(name):
         assert not torch.equal(build(3), build(4))
 
 
-@pytest.mark.parametrize("name", ["resnet20", "mobilenet_v1"])
+@pytest.mark.parametrize("name", ["resnet20", "mobilenet_v1", "vgg_cifar"])
 def test_convolutions_start_with_the_variance_of_he_2015(name):
     with torch.random.fork_rng():
         torch.manual_seed(0)

@@ -1,0 +1,126 @@
+"""How the networks of the experiments are trained, each recipe in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from course_lib import augment, data, models, train
+
+CIFAR_NOTE = "cifar10 (JPEG-compressed copies)"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Arguments for `models.by_name` and `train.fit`; `says` is for people."""
+
+    builder: str
+    dataset: str
+    epochs: int
+    learning_rate: float
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    optimizer: str = "adam"
+    weight_decay: float = 0.0
+    batch_size: int = 128
+    shift: int = 0  # pixels of random shift
+    flip: bool = False
+    smoothing: float = 0.0  # of the labels
+    bfloat16: bool = False  # autocast of forward and backward; weights stay float32
+
+    @property
+    def says(self) -> str:
+        """The recipe in one sentence."""
+        parts = [
+            f"{self.epochs} epochs of {'SGD' if self.optimizer == 'sgd' else 'AdamW'}",
+            f"learning rate {self.learning_rate:g} with a cosine to 0",
+            f"weight decay {self.weight_decay:g}",
+            f"batches of {self.batch_size}",
+        ]
+        parts += [f"shifts by up to {self.shift} pixels"] if self.shift else []
+        parts += ["mirror images"] if self.flip else []
+        parts += [f"labels smoothed by {self.smoothing:g}"] if self.smoothing else []
+        parts += ["bfloat16 autocast"] if self.bfloat16 else []
+        return ", ".join(parts)
+
+    def quick(self) -> Recipe:
+        """The same for a machine with a minute: one epoch."""
+        return replace(self, epochs=1)
+
+    def untrained(self, seed: int) -> nn.Module:
+        """The network with the random weights of `seed`."""
+        with torch.random.fork_rng([]):
+            torch.manual_seed(seed)
+            model = models.by_name(self.builder, **self.arguments)
+        return model.to(memory_format=torch.channels_last)
+
+    def train(self, dataset: data.Dataset, seed: int, **extra: Any) -> train.FitResult:
+        """Train the network of `seed`; `extra` goes to `train.fit`."""
+        return self.continue_training(self.untrained(seed), dataset, seed, **extra)
+
+    def continue_training(
+        self, model: nn.Module, dataset: data.Dataset, seed: int, **extra: Any
+    ) -> train.FitResult:
+        """Train a copy of `model` in the same manner."""
+        steps = [augment.flip] if self.flip else []
+        steps += [partial(augment.shift, pixels=self.shift)] if self.shift else []
+        arguments: dict[str, Any] = {
+            "epochs": self.epochs,
+            "learning_rate": self.learning_rate,
+            "batch_size": self.batch_size,
+            "optimizer": self.optimizer,
+            "weight_decay": self.weight_decay,
+            "schedule": "cosine",
+            "seed": seed,
+            "loss": partial(cross_entropy, smoothing=self.smoothing, bfloat16=self.bfloat16),
+            "augment": augment.in_turn(*steps) if steps else None,
+            "progress": False,
+        }
+        return train.fit(model, dataset, **(arguments | extra))
+
+
+def cross_entropy(
+    model: nn.Module, inputs: Tensor, labels: Tensor, *, smoothing: float, bfloat16: bool
+) -> Tensor:
+    """The mean loss of a batch in nats, optionally computed in bfloat16."""
+    with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+        logits = model(inputs)
+    return F.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
+
+
+_CIFAR = Recipe(
+    "resnet20",
+    "cifar10",
+    epochs=40,
+    learning_rate=0.1,
+    optimizer="sgd",
+    weight_decay=5e-4,
+    shift=4,
+    flip=True,
+    smoothing=0.1,
+    bfloat16=True,
+)
+_MOBILE = replace(_CIFAR, builder="mobilenet_v1", epochs=20, bfloat16=False, learning_rate=0.1)
+
+
+def _mobile(width: float) -> Recipe:
+    shape = {"width": width, "num_classes": 10, "small_input": True, "middle_blocks": 1}
+    return replace(_MOBILE, arguments=shape)
+
+
+RECIPES = {
+    "lenet_300_100": Recipe(
+        "lenet_300_100", "mnist", epochs=40, learning_rate=1e-3, weight_decay=0.01, shift=1
+    ),
+    "lenet_5": Recipe("lenet_5", "mnist", epochs=15, learning_rate=1e-3, shift=2),
+    "vgg_cifar": replace(_CIFAR, builder="vgg_cifar", epochs=15),
+    "resnet20": _CIFAR,
+    "mobilenet_025": _mobile(0.25),
+    "mobilenet_050": _mobile(0.5),
+    "mobilenet_075": _mobile(0.75),
+}

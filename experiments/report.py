@@ -1,0 +1,21 @@
+"""Beside every table: a paragraph that reads it, and a figure."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from types import ModuleType
+
+from course_lib.results import read
+
+
+def write_report(module: ModuleType, folder: Path) -> None:
+    """Write NAME.md (title, reading, what the columns mean) and NAME.png beside NAME.csv."""
+    name = module.__name__.rpartition(".")[2]
+    table = read(folder / f"{name}.csv")
+    figure, alt = module.figure(table)
+    figure.savefig(folder / f"{name}.png", dpi=110)
+    title = (module.__doc__ or name).strip().splitlines()[0]
+    reading = "\n".join(textwrap.wrap(" ".join(module.reading(table).split()), 99))
+    text = f"# {title}\n\n{reading}\n\n![{alt}]({name}.png)\n"
+    (folder / f"{name}.md").write_text(text, encoding="utf-8")
