@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from course_lib import cost, data, plot, text, train
 from course_lib.attention import GPT
-from course_lib.models import pretrained as store
+from course_lib.models.trained import SUMS
 from course_lib.results import Table
 from experiments.recipes import CIFAR_NOTE, RECIPES, Recipe
 from experiments.runner import ROOT, Job, Row
@@ -145,7 +145,7 @@ def _list_hashes(folder: Path) -> None:
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
         for path in sorted(folder.glob("*.safetensors"))
     ]
-    (folder / store.SUMS).write_text("".join(lines), encoding="utf-8")
+    (folder / SUMS).write_text("".join(lines), encoding="utf-8")
 
 
 def _row(card: dict[str, Any], size: int, params: int, macs: int) -> Row:

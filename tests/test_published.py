@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from course_lib import published
+from course_lib import _tables, published
 
 FOLDER = Path(published.__file__).parent
 # What the end of a numeric column's name may be: units, counts, and the three without a unit.
@@ -287,7 +287,7 @@ def test_an_unknown_column_is_answered_with_the_list():
     ],
 )
 def test_a_column_has_one_type(cells, expected):
-    converted = published._converted(cells)
+    converted = _tables._converted(cells)
     assert converted == expected
     assert [type(v) for v in converted] == [type(v) for v in expected]
 

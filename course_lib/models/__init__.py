@@ -17,8 +17,8 @@ from torch import nn
 from course_lib._validate import check_choice
 from course_lib.models.lenet import lenet_5, lenet_300_100, mlp
 from course_lib.models.mobilenet import DepthwiseSeparable, Resize, mobilenet_v1, round_channels
-from course_lib.models.pretrained import Checkpoint, checkpoints, pretrained
 from course_lib.models.resnet import PadShortcut, ResidualBlock, resnet20, resnet_cifar
+from course_lib.models.trained import Checkpoint, checkpoints, pretrained
 from course_lib.models.vgg import vgg_cifar
 
 __all__ = [
