@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
         elif options.report:
             write_report(module, folder)
         else:
-            runner.run(module, folder, options.quick, _say)
+            runner.run(module, folder, options.quick, _say, options.only)
             write_report(module, folder)
     return 1 if faults else 0
 
@@ -66,6 +66,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}")
     parser.add_argument("--quick", action="store_true", help="a small version, in minutes")
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="JOB",
+        help='only this job, named as in the progress, such as "name=resnet20" (repeatable)',
+    )
     parser.add_argument("--output", type=Path, help="folder of the tables (default: results/)")
     parser.add_argument("--threads", type=int, default=1, help="PyTorch's threads (default: 1)")
     parser.add_argument("--report", action="store_true", help="only write readings and figures")

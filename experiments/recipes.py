@@ -96,7 +96,7 @@ def cross_entropy(
 _CIFAR = Recipe(
     "resnet20",
     "cifar10",
-    epochs=40,
+    epochs=36,
     learning_rate=0.1,
     optimizer="sgd",
     weight_decay=5e-4,
@@ -120,7 +120,7 @@ RECIPES = {
     "lenet_5": Recipe("lenet_5", "mnist", epochs=15, learning_rate=1e-3, shift=2),
     "vgg_cifar": replace(_CIFAR, builder="vgg_cifar", epochs=15),
     "resnet20": _CIFAR,
-    "mobilenet_025": _mobile(0.25),
-    "mobilenet_050": _mobile(0.5),
-    "mobilenet_075": _mobile(0.75),
+    "mobilenet_0250": _mobile(0.25),
+    "mobilenet_0375": _mobile(0.375),
+    "mobilenet_0500": _mobile(0.5),
 }

@@ -39,12 +39,21 @@ class Job:
     work: Callable[[], Iterable[Row]]
 
 
-def run(module: ModuleType, folder: Path, quick: bool, say: Callable[[str], None]) -> Path:
-    """Run what is missing of a table; return the path of its CSV file."""
+def run(
+    module: ModuleType,
+    folder: Path,
+    quick: bool,
+    say: Callable[[str], None],
+    only: Sequence[str] = (),
+) -> Path:
+    """Run what is missing of a table; return the path of its CSV file.
+
+    `only` names jobs as they are shown, such as "net=lenet_5 seed=0": others are left out.
+    """
     name = module.__name__.rpartition(".")[2]
     path = folder / f"{name}.csv"
     rows = list(read(path).rows) if path.exists() else []
-    jobs = module.jobs(quick)
+    jobs = [job for job in module.jobs(quick) if not only or _show(job.key) in only]
     todo = [job for job in jobs if not _matching(rows, job.key)]
     say(f"{name}: {len(jobs)} jobs, {len(jobs) - len(todo)} done before")
     begin = time.perf_counter()
