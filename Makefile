@@ -2,6 +2,8 @@
 #   make lab      students: open the course in JupyterLab
 #   make demo     instructors: grade a class of sample submissions
 #   make test     maintainers: lint, types, unit tests, corpus, notebooks, end to end
+#   make bench    this project beside its peers
+#   make results  every table of results/ again: hours; results-quick: minutes
 
 # Torch is installed first, alone and exactly. To take it from another index,
 # such as the one with CPU-only builds:  make setup TORCH_INDEX=<url>
@@ -18,7 +20,7 @@ TESTS ?=
 ROOT_OK := $(if $(filter 0,$(shell id -u)),--allow-root)
 WORKERS ?= 2
 
-.PHONY: setup lab demo test lint types bench clean
+.PHONY: setup lab demo test lint types bench results results-quick clean
 .DEFAULT_GOAL := help
 
 help:
@@ -59,6 +61,13 @@ types: $(READY)
 bench: $(READY)
 	$(BIN)/python -m pip install -c constraints.txt -e ".[bench]"
 	$(BIN)/python -m benchmarks
+
+# Interrupt it as you like: finished rows are kept. CIFAR-10 must be there (see README).
+results: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m experiments
+
+results-quick: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m experiments --quick
 
 clean:
 	rm -rf demo release autograded feedback .pytest_cache .mypy_cache .ruff_cache
