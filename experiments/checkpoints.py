@@ -33,7 +33,7 @@ SEED = 0
 HALF = ("vgg_cifar", "mobilenet_0500")  # stored as float16, to stay below 2 MB
 ASSETS = ROOT / "course_lib" / "assets" / "checkpoints"
 GPT_SHAPE = {"context": 128, "dim": 96, "heads": 4, "layers": 3}
-GPT_STEPS, GPT_BATCH = 2000, 32
+GPT_STEPS, GPT_BATCH = 1200, 32
 
 
 def jobs(quick: bool) -> list[Job]:

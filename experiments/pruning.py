@@ -1,0 +1,311 @@
+"""Pruning: what goes, in which pattern, by which schedule, and what is left of the costs
+
+`sparsity` is the share of the dense network's weights (of Linear and Conv layers) to remove, for
+channels too: as many channels are cut out as it takes, the same share of every layer, so
+`weight_sparsity` may lie a little above. One-shot pruning without retraining is cheap: magnitude
+with every structure at every sparsity, the other criteria with all structures at four of them.
+Retraining (RETRAIN_EPOCHS epochs on RETRAIN_IMAGES images in all, whatever the schedule): the
+three schedules are compared with magnitude, which needs no data, on all structures; the criteria
+with the one-shot schedule at 80 and 95 %. APoZ scores channels only. `study` "dense" holds the
+reference and, as "retrained", what the same retraining does to the dense network.
+
+`study` "widths" asks whether odd channel counts cost time: networks cut to exact counts, in
+random order and several passes. All latencies are those of the model as it is in eager PyTorch;
+zeros in a dense layer are multiplied like other numbers.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from course_lib import cost, data, measure, plot, prune, surgery
+from course_lib.results import Table
+from experiments import _channels
+from experiments._nets import (
+    EFFICIENT,
+    NETS,
+    REDUNDANT,
+    RETRAIN,
+    RETRAIN_EPOCHS,
+    SEEDS,
+    Subject,
+    channels_last,
+    subject,
+    through_file,
+)
+from experiments._spread import compare, drops, mean_and_spread, points, where
+from experiments.runner import Job, Row
+
+KEY = ("net", "seed", "study", "criterion", "structure", "schedule", "sparsity", "kept")
+SPREAD = {
+    "accuracy": 0.01,
+    "validation_accuracy": 0.01,
+    "size_bytes": 256,
+    "params": 0,
+    "macs": 0,
+    "weight_sparsity": 1e-5,
+}
+STRUCTURES = ("unstructured_global", "unstructured_layer", "channels")
+SPARSITIES = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98)
+BATCH = 64
+SCORED_IMAGES = 256  # for the criteria that look at data
+AfterStep = Callable[[nn.Module], None] | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One way to prune, and the sparsities to reach with it."""
+
+    criterion: str
+    structure: str
+    schedule: str
+    sparsities: tuple[float, ...]
+
+    @property
+    def labels(self) -> Row:
+        """The columns that all rows of the plan share."""
+        return {
+            "criterion": self.criterion,
+            "structure": self.structure,
+            "schedule": self.schedule,
+        }
+
+
+def jobs(quick: bool) -> list[Job]:
+    """Per network and seed: the rows without training in one job, each retrained plan in one."""
+    made = []
+    for seed in SEEDS[:1] if quick else SEEDS:
+        for net in NETS:
+            key: Row = {"net": net, "seed": seed}
+            arguments = net, seed, quick
+            cheap = {"study": "sweep", "schedule": "one_shot"}
+            made.append(Job(key | {"study": "dense"}, partial(_dense, *arguments)))
+            made.append(Job(key | cheap, partial(_untrained, *arguments)))
+            made.append(Job(key | {"study": "widths"}, partial(_widths, *arguments)))
+            for plan in retrained_plans(quick):
+                work = partial(_retrained, plan, *arguments)
+                made.append(Job(key | {"study": "sweep"} | plan.labels, work))
+    return made
+
+
+def one_shot_plans(quick: bool) -> list[Plan]:
+    """What is pruned once and evaluated as it is."""
+    if quick:
+        return [
+            Plan(criterion, structure, "one_shot", (0.5, 0.9))
+            for criterion in ("magnitude", "random")
+            for structure in STRUCTURES
+        ] + [Plan("apoz", "channels", "one_shot", (0.5,))]
+    few = (0.5, 0.8, 0.9, 0.95)
+    others = [
+        Plan(criterion, structure, "one_shot", few)
+        for criterion in ("taylor", "obd", "random")
+        for structure in STRUCTURES
+    ]
+    every = [Plan("magnitude", structure, "one_shot", SPARSITIES) for structure in STRUCTURES]
+    return [*every, *others, Plan("apoz", "channels", "one_shot", few)]
+
+
+def retrained_plans(quick: bool) -> list[Plan]:
+    """What is pruned and retrained."""
+    many = (0.9,) if quick else (0.5, 0.8, 0.9, 0.95, 0.98)
+    compared = [
+        Plan("magnitude", structure, schedule, many)
+        for structure in (STRUCTURES[::2] if quick else STRUCTURES)
+        for schedule in SCHEDULES
+    ]
+    few = (0.9,) if quick else (0.8, 0.95)
+    pairs = [("random", "unstructured_global")]
+    if not quick:
+        pairs += [(c, s) for c in ("taylor", "obd") for s in STRUCTURES[::2]]
+        pairs += [("random", "channels"), ("apoz", "channels")]
+    return compared + [Plan(c, s, "one_shot_retrained", few) for c, s in pairs]
+
+
+def _dense(net: str, seed: int, quick: bool) -> Iterator[Row]:
+    about = subject(net, seed, quick, f"accuracy of {net} (seed {seed}) before pruning")
+    labels = {"criterion": "none", "structure": "none", "sparsity": 0.0, "kept": "any"}
+    yield labels | {"schedule": "none"} | _measured(about, about.model)
+    again = RETRAIN[net].continue_training(about.model, about.dataset, seed).model
+    yield labels | {"schedule": "retrained"} | _measured(about, again)
+
+
+def _untrained(net: str, seed: int, quick: bool) -> Iterator[Row]:
+    about = subject(net, seed, quick, f"accuracy of {net} (seed {seed}) pruned, not retrained")
+    for plan in one_shot_plans(quick):
+        for sparsity in plan.sparsities:
+            model, _ = _pruned(about, about.model, plan, sparsity)
+            yield plan.labels | _reached(sparsity) | _measured(about, model)
+
+
+def _retrained(plan: Plan, net: str, seed: int, quick: bool) -> Iterator[Row]:
+    says = " ".join(plan.labels.values())
+    about = subject(net, seed, quick, f"accuracy of {net} (seed {seed}) pruned: {says}")
+    for sparsity in plan.sparsities:
+        model = SCHEDULES[plan.schedule](about, plan, sparsity, seed)
+        yield plan.labels | _reached(sparsity) | _measured(about, model)
+
+
+def _reached(sparsity: float) -> Row:
+    return {"sparsity": sparsity, "kept": "any"}
+
+
+def _pruned(
+    about: Subject, model: nn.Module, plan: Plan, sparsity: float
+) -> tuple[nn.Module, AfterStep]:
+    """Prune once, beyond what is pruned already; return what holds the zeros in training, too."""
+    batch = about.dataset.train
+    inputs, labels = batch.inputs(slice(0, SCORED_IMAGES)), batch.labels[:SCORED_IMAGES]
+    scores = prune.score_model(model, plan.criterion, inputs, labels)
+    if plan.structure == "channels":
+        limit = (1 - sparsity) * _channels.weights(about.model)
+        return _channels.thin(model, about.example, scores, limit), None
+    before = {n: w != 0 for n, w in prune.prunable_weights(model).items()}
+    scope = plan.structure.removeprefix("unstructured_")
+    masks = prune.make_masks(scores, sparsity, scope=scope, within=before)
+    return prune.apply_masks(model, masks), prune.KeepZeros(masks)
+
+
+def _one_shot(about: Subject, plan: Plan, sparsity: float, seed: int) -> nn.Module:
+    """All at once, then all of the retraining."""
+    model, hold = _pruned(about, about.model, plan, sparsity)
+    recipe = RETRAIN[about.net]
+    return recipe.continue_training(model, about.dataset, seed, after_step=hold).model
+
+
+def _iterative(about: Subject, plan: Plan, sparsity: float, seed: int) -> nn.Module:
+    """As many rounds as there are epochs, each prunes the same share of what is left."""
+    model = about.model
+    for step in range(RETRAIN_EPOCHS):
+        target = prune.iterative(step, sparsity, rounds=RETRAIN_EPOCHS, steps_per_round=1)
+        model, hold = _pruned(about, model, plan, target)
+        model = _epoch(about, model, about.dataset, seed + step, hold)
+    return model
+
+
+def _gradual(about: Subject, plan: Plan, sparsity: float, seed: int) -> nn.Module:
+    """Ever more weights or channels while all epochs but the last go by, which only trains."""
+    # One long epoch, for `fit` returns the best of several and the last is the sparsest.
+    images = about.dataset.train
+    repeated = replace(
+        images,
+        images=images.images.repeat(RETRAIN_EPOCHS - 1, 1, 1, 1),
+        labels=images.labels.repeat(RETRAIN_EPOCHS - 1),
+    )
+    long = replace(about.dataset, train=repeated)
+    steps = -(-len(repeated) // RETRAIN[about.net].batch_size)
+    hold: AfterStep
+    if plan.structure == "channels":
+        limit = (1 - sparsity) * _channels.weights(about.model)
+        share = _channels.channel_fraction(about.model, about.example, limit)
+        thinner = _channels.GradualThinner(about.example, share, steps)
+        model = _epoch(about, about.model, long, seed, thinner)
+        model, hold = surgery.remove_channels(model, about.example, thinner.channels), None
+    else:
+        scope = plan.structure.removeprefix("unstructured_")
+        schedule = partial(prune.cubic, final=sparsity, end=steps, every=10)
+        pruner = prune.GradualPruner(schedule, scope=scope)
+        model = _epoch(about, about.model, long, seed, pruner)
+        hold = prune.KeepZeros(pruner.masks)
+    return _epoch(about, model, about.dataset, seed + 1, hold)
+
+
+SCHEDULES = {"one_shot_retrained": _one_shot, "iterative": _iterative, "gradual": _gradual}
+
+
+def _epoch(
+    about: Subject, model: nn.Module, dataset: data.Dataset, seed: int, hold: AfterStep
+) -> nn.Module:
+    recipe = RETRAIN[about.net]
+    return recipe.continue_training(model, dataset, seed, epochs=1, after_step=hold).model
+
+
+def _measured(about: Subject, model: nn.Module) -> Row:
+    """Everything about a pruned network."""
+    row, read = _read_back(about, model)
+    return row | _times(about, {"": read}, passes=1)[""]
+
+
+def _read_back(about: Subject, model: nn.Module) -> tuple[Row, nn.Module]:
+    """What comes back from a file of non-zeros: its accuracy, bytes and counts."""
+    read, size = through_file(model, ["sparse"])
+    return about.scores(read) | {"size_bytes": size} | _counts(about, read), read
+
+
+def _times(about: Subject, models: Mapping[Any, nn.Module], passes: int) -> dict[Any, Row]:
+    """Median and interquartile range per model; all take turns, in another order each pass."""
+    rng, found = random.Random(0), {name: Row() for name in models}
+    for prefix, batch in (("", BATCH), ("single_", 1)):
+        inputs = about.dataset.train.inputs(slice(0, batch))
+        samples: dict[Any, list[float]] = {name: [] for name in models}
+        for _ in range(passes):
+            for name in rng.sample(list(models), len(models)):
+                model = channels_last(models[name])
+                samples[name] += measure.latency(model, inputs, repeats=30).samples_s
+        for name, seconds in samples.items():
+            low, median, high = 1e3 * np.percentile(seconds, [25, 50, 75])
+            found[name][f"{prefix}latency_ms"] = float(median)
+            found[name][f"{prefix}latency_iqr_ms"] = float(high - low)
+            found[name][f"{prefix}batch"] = batch
+    return found
+
+
+def _counts(about: Subject, model: nn.Module) -> Row:
+    """`nonzero_macs` are those that a kernel would need that skips every zero weight."""
+    counted = cost.count(model, about.example)
+    kept = {name: int((w != 0).sum()) for name, w in prune.prunable_weights(model).items()}
+    density = {
+        name.removesuffix(".weight"): kept[name] / w.numel()
+        for name, w in prune.prunable_weights(model).items()
+    }
+    return {
+        "macs": counted.macs,
+        "nonzero_macs": round(sum(la.macs * density.get(la.name, 1) for la in counted.layers)),
+        "params": counted.params,
+        "nonzero_weights": sum(kept.values()),
+        "weight_sparsity": 1 - sum(kept.values()) / _channels.weights(about.model),
+    }
+
+
+def _widths(net: str, seed: int, quick: bool) -> Iterator[Row]:
+    """Networks of exact channel counts, pruned by magnitude and not retrained."""
+    about = subject(net, seed, quick, f"accuracy of {net} (seed {seed}) cut to exact widths")
+    cut = partial(_channels.keep_channels, about.model, about.example)
+    made = {name: cut(kept) for name, kept in width_rules(net, quick).items()}
+    read = {name: _read_back(about, model) for name, model in made.items()}
+    times = _times(about, {name: back for name, (_, back) in read.items()}, passes=5)
+    for name, (row, _) in read.items():
+        labels = Plan("magnitude", "channels", "one_shot", ()).labels
+        labels |= {"sparsity": round(row["weight_sparsity"], 4), "kept": name}
+        yield labels | row | times[name]
+
+
+def width_rules(net: str, quick: bool) -> dict[Any, Callable[[int], int]]:
+    """How many of n channels to keep, by what `kept` shows.
+
+    Both hidden layers of the redundant network get the same width; of the efficient one, whose
+    widths are all multiples of 8, every layer loses the same number of channels.
+    """
+    if net == REDUNDANT:
+        chosen = (63, 64) if quick else range(63, 98)
+        return {width: lambda n, width=width: width for width in chosen}
+    fewer = range(2 if quick else 8)
+    return {f"n - {lost}": lambda n, lost=lost: n - lost for lost in fewer}
+
+
+def reading(table: Table) -> str:
+    return ""
+
+
+def figure(table: Table) -> tuple[Figure, str]:
+    fig, axes = plot.subplots()
+    return fig, "x"
