@@ -28,7 +28,9 @@ BUDGET_S = 180
 HANGS_AFTER_S = 600  # for one cell, on a machine that may be busy with other things
 MAX_COLUMNS = 79
 MAX_LINES = 19
-MAX_LINES_OF_A_TEST_CELL = 39
+MAX_LINES_OF_AN_ANSWER = 24  # two small functions and their docstrings
+MAX_LINES_OF_A_TEST = 29  # that students see
+MAX_LINES_OF_HIDDEN_TESTS = 40
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -65,20 +67,36 @@ def repeated_ids(notebook: NotebookNode) -> list[str]:
 
 def code_problems(cell: NotebookNode) -> list[str]:
     lines = cell.source.splitlines()
-    is_test = bool(cell.metadata.get("nbgrader", {}).get("grade"))
-    limit = MAX_LINES_OF_A_TEST_CELL if is_test else MAX_LINES
+    kind = cell.metadata.get("nbgrader", {})
+    limit = MAX_LINES_OF_AN_ANSWER if kind.get("solution") else MAX_LINES
+    limits = {
+        "it": MAX_LINES_OF_A_TEST if kind.get("grade") else limit,
+        "its hidden part": MAX_LINES_OF_HIDDEN_TESTS,
+    }
     problems = [
         f"line {number} has {len(line)} columns, {MAX_COLUMNS} are allowed"
         for number, line in enumerate(lines, 1)
         if len(line) > MAX_COLUMNS
     ]
-    if len(lines) > limit:
-        problems.append(f"it has {len(lines)} lines, {limit} are allowed")
+    for part, count in parts_of(cell.source).items():
+        if count > limits[part]:
+            problems.append(f"{part} has {count} lines, {limits[part]} are allowed")
     if cell.outputs:
         problems.append("its outputs are stored")
     if cell.execution_count is not None:
         problems.append("its execution count is stored")
     return problems
+
+
+def parts_of(source: str) -> dict[str, int]:
+    """The lines that a student reads, and those of the hidden tests, which only authors read."""
+    hidden = re.compile(r"### BEGIN HIDDEN TESTS\n.*?### END HIDDEN TESTS\n?", re.S)
+    solution = re.compile(r"### BEGIN SOLUTION\n.*?### END SOLUTION", re.S)
+    seen = solution.sub("# YOUR CODE HERE\n    raise NotImplementedError()", source)
+    sizes = {"it": len(hidden.sub("", seen).splitlines())}
+    for text in hidden.findall(source):
+        sizes["its hidden part"] = len(text.splitlines())
+    return sizes
 
 
 def image_problems(text: str) -> list[str]:
