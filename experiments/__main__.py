@@ -15,7 +15,13 @@ from course_lib.results import read
 from experiments import runner
 from experiments.report import write_report
 
-NAMES = ("checkpoints", "nas_benchmark", "engines")  # in the order in which they build on each other
+NAMES = (
+    "checkpoints",
+    "nas_benchmark",
+    "width_resolution",
+    "quantization",
+    "engines",
+)  # in the order in which they build on each other
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -26,6 +26,11 @@ def kept_weights(model: nn.Module) -> int:
     return sum(int(layer.weight.count_nonzero()) for layer in layers_of(model))
 
 
+def hidden_units(model: nn.Module) -> list[int]:
+    """Return the number of units of each hidden layer."""
+    return [len(layer.weight) for layer in layers_of(model)][:-1]
+
+
 @torch.no_grad()
 def strongest_units(model: nn.Module, counts: tuple[int, ...]) -> list[Tensor]:
     """Return for each hidden layer the `counts` units of largest |weights in| * |weights out|."""
@@ -62,6 +67,7 @@ def take_units(model: nn.Module, units: list[Tensor]) -> nn.Module:
         if by_input is not None and before is not None:
             weight = by_input[:, before].reshape(len(weight), -1, *shape)
         layer.weight = nn.Parameter(weight[after].contiguous())
+        assert layer.bias is not None  # every layer of these networks has one
         layer.bias = nn.Parameter(layer.bias[after].clone())
         before = after
     return _with_true_sizes(model)
@@ -77,9 +83,7 @@ def without_dead_units(model: nn.Module) -> nn.Module:
     while True:
         units = used_units(model)
         smaller = take_units(model, units)
-        if [len(layer.weight) for layer in layers_of(smaller)] == [
-            len(layer.weight) for layer in layers_of(model)
-        ]:
+        if hidden_units(smaller) == hidden_units(model):
             return smaller
         model = smaller
 
@@ -91,6 +95,8 @@ def padded(model: nn.Module, whole: nn.Module) -> nn.Module:
     small, large = layers_of(model), layers_of(result)
     for part, layer in zip(small, large, strict=True):
         rows, columns = part.weight.shape[:2]
+        assert layer.bias is not None
+        assert part.bias is not None
         layer.weight.zero_()[:rows, :columns] = part.weight
         layer.bias.zero_()[:rows] = part.bias
     return result

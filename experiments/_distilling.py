@@ -147,6 +147,11 @@ def learn(
     return recipe.continue_training(student, numbered, seed, loss=lesson)
 
 
+def taught(recipe: Recipe) -> Recipe:
+    """Return the recipe with twice the epochs: a teacher's answers are hard to overfit."""
+    return replace(recipe, epochs=2 * recipe.epochs)
+
+
 def through_file(model: nn.Module) -> tuple[int, nn.Module]:
     """Write the model to a safetensors file; return its bytes and the model read back from it."""
     with tempfile.TemporaryDirectory() as folder:

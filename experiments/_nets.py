@@ -53,7 +53,7 @@ RETRAIN = {
     REDUNDANT: replace(
         NETS[REDUNDANT], epochs=RETRAIN_EPOCHS, learning_rate=5e-4, shift=0, bfloat16=False
     ),
-    EFFICIENT: replace(NETS[EFFICIENT], epochs=RETRAIN_EPOCHS, learning_rate=0.02, shift=0),
+    EFFICIENT: replace(NETS[EFFICIENT], epochs=RETRAIN_EPOCHS, learning_rate=0.06, shift=0),
 }
 
 
@@ -87,11 +87,13 @@ def subject(net: str, seed: int, quick: bool, claim: str) -> Subject:
     dataset = data.load("mnist")
     test = dataset.open_test(claim)
     model = _trained(net, seed, quick)
-    images = 4000 if quick else RETRAIN_IMAGES
-    dataset = replace(dataset, train=dataset.train.head(images))
     if quick:
-        dataset = replace(dataset, validation=dataset.validation.head(1000))
-    return Subject(net, model, dataset, test.head(2000) if quick else test)
+        few, validation = dataset.train.head(2000), dataset.validation.head(500)
+        return Subject(
+            net, model, replace(dataset, train=few, validation=validation), test.head(1000)
+        )
+    dataset = replace(dataset, train=dataset.train.head(RETRAIN_IMAGES))
+    return Subject(net, model, dataset, test)
 
 
 def through_file(model: nn.Module, techniques: Iterable[str] = ()) -> tuple[nn.Module, int]:

@@ -49,7 +49,8 @@ QUICK_STUDENT = replace(
     shift=1,
     batch_size=64,
 )
-QUICK_TEACHER = "lenet_5"
+QUICK_TEACHER = "lenet_300_100"
+QUICK_IMAGES = 2000
 
 
 def jobs(quick: bool) -> list[Job]:
@@ -70,7 +71,7 @@ def jobs(quick: bool) -> list[Job]:
 def _work(training: str, temperature: float | None, seed: int, quick: bool) -> Iterable[Row]:
     recipe = QUICK_STUDENT if quick else STUDENT
     dataset = data.load(recipe.dataset)
-    dataset = distilling.small(dataset, 2500) if quick else with_mirror_images(dataset)
+    dataset = distilling.small(dataset, QUICK_IMAGES) if quick else with_mirror_images(dataset)
     name = QUICK_TEACHER if quick else TEACHER
     row: Row = {"dataset": recipe.dataset if quick else CIFAR_NOTE}
     if training == "teacher":
@@ -82,7 +83,8 @@ def _work(training: str, temperature: float | None, seed: int, quick: bool) -> I
         logits = teacher_logits(name, dataset) if training == "distilled" else None
         model = distilling.learn(recipe, dataset, logits, temperature, seed).model
         size, model = distilling.through_file(model)
-        row |= {"model": _name(recipe), "recipe": recipe.says}
+        both = "" if quick else ", each over all images and their mirror images"
+        row |= {"model": _name(recipe), "recipe": recipe.says + both}
         predict = train.predict
     heat = "" if temperature is None else f" at temperature {temperature:g}"
     test = dataset.open_test(f"accuracy of the {training} network{heat}, seed {seed}")
@@ -141,8 +143,8 @@ def reading(table: Table) -> str:
         f"{distilling.around(alone, 2)} % alone, distilled {said}. The teacher, "
         f"{big['model']} with {big['params']:,} parameters, has {teacher:.2f} %. Distillation "
         f"against training alone: {gains}. Both trainings are equal in everything but the loss "
-        f"({student['recipe']}; images and mirror images count as one epoch), and short: more "
-        "epochs raise both and may change their difference. What was not shown: a teacher that "
+        f"({student['recipe']}), and short: more epochs "
+        "raise both and may change their difference. What was not shown: a teacher that "
         "sees the same shifts as the student (its logits are those of the unshifted image), one "
         "trained without smoothed labels, which are said to spoil a teacher, other teachers and "
         f"students, and labels and teacher weighted otherwise than {distilling.ALPHA:g} and "

@@ -35,7 +35,6 @@ MEMBER = Recipe(
     arguments={"hidden": (100, 100)},
     batch_size=256,
 )
-TAUGHT_EPOCHS = 20
 LONGER, ENSEMBLE = "alone, as long as a student", "ensemble"
 KINDS = ("alone", LONGER, ENSEMBLE, "distilled from one", "distilled from the ensemble")
 
@@ -55,7 +54,7 @@ def _work(seed: int, quick: bool) -> Iterable[Row]:
         member = replace(MEMBER, batch_size=64)
     seeds = [1000 * (seed + 1) + i for i in range(count)]
     members = [distilling.learn(member, dataset, None, None, each).model for each in seeds]
-    taught = replace(member, epochs=TAUGHT_EPOCHS)
+    taught = distilling.taught(member)
     said = [distilling.logits_of(each, dataset.train) for each in members]
     test = dataset.open_test(f"errors of an ensemble and of its student, seed {seed}")
     lessons = {

@@ -54,6 +54,7 @@ def _work(name: str, targets: str, seed: int, quick: bool) -> Iterable[Row]:
     if targets == "teacher":
         teacher = distilling.teacher(teacher_recipe, dataset, seed).model
         logits = distilling.logits_of(teacher, transfer.train)
+        recipe = distilling.taught(recipe)
     student = distilling.learn(recipe, transfer, logits, TEMPERATURE, seed).model
     size, student = distilling.through_file(student)
     answers = train.predict(student, dataset.validation)

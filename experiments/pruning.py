@@ -10,39 +10,25 @@ with the one-shot schedule at 80 and 95 %. APoZ scores channels only. `study` "d
 reference and, as "retrained", what the same retraining does to the dense network.
 
 `study` "widths" asks whether odd channel counts cost time: networks cut to exact counts, in
-random order and several passes. All latencies are those of the model as it is in eager PyTorch;
-zeros in a dense layer are multiplied like other numbers.
+random order and several passes. All times are those of the model as it is in eager PyTorch on one
+thread, where zeros in a dense layer are multiplied like other numbers: `latency_ms` by the clock
+on the wall, `cpu_ms` of the processor, which another program on the machine disturbs less.
 """
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterator, Mapping
+import operator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
-import numpy as np
-import torch
-from matplotlib.figure import Figure
-from torch import Tensor, nn
+from torch import nn
 
-from course_lib import cost, data, measure, plot, prune, surgery
-from course_lib.results import Table
+from course_lib import data, prune, surgery
 from experiments import _channels
-from experiments._nets import (
-    EFFICIENT,
-    NETS,
-    REDUNDANT,
-    RETRAIN,
-    RETRAIN_EPOCHS,
-    SEEDS,
-    Subject,
-    channels_last,
-    subject,
-    through_file,
-)
-from experiments._spread import compare, drops, mean_and_spread, points, where
+from experiments._measured import measured, read_back, times
+from experiments._nets import NETS, REDUNDANT, RETRAIN, RETRAIN_EPOCHS, SEEDS, Subject, subject
+from experiments._pruning_report import figure, reading
 from experiments.runner import Job, Row
 
 KEY = ("net", "seed", "study", "criterion", "structure", "schedule", "sparsity", "kept")
@@ -56,7 +42,6 @@ SPREAD = {
 }
 STRUCTURES = ("unstructured_global", "unstructured_layer", "channels")
 SPARSITIES = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98)
-BATCH = 64
 SCORED_IMAGES = 256  # for the criteria that look at data
 AfterStep = Callable[[nn.Module], None] | None
 
@@ -100,11 +85,9 @@ def jobs(quick: bool) -> list[Job]:
 def one_shot_plans(quick: bool) -> list[Plan]:
     """What is pruned once and evaluated as it is."""
     if quick:
-        return [
-            Plan(criterion, structure, "one_shot", (0.5, 0.9))
-            for criterion in ("magnitude", "random")
-            for structure in STRUCTURES
-        ] + [Plan("apoz", "channels", "one_shot", (0.5,))]
+        plans = [Plan("magnitude", structure, "one_shot", (0.5, 0.9)) for structure in STRUCTURES]
+        plans += [Plan("random", structure, "one_shot", (0.9,)) for structure in STRUCTURES[::2]]
+        return [*plans, Plan("apoz", "channels", "one_shot", (0.5,))]
     few = (0.5, 0.8, 0.9, 0.95)
     others = [
         Plan(criterion, structure, "one_shot", few)
@@ -117,26 +100,25 @@ def one_shot_plans(quick: bool) -> list[Plan]:
 
 def retrained_plans(quick: bool) -> list[Plan]:
     """What is pruned and retrained."""
-    many = (0.9,) if quick else (0.5, 0.8, 0.9, 0.95, 0.98)
-    compared = [
-        Plan("magnitude", structure, schedule, many)
-        for structure in (STRUCTURES[::2] if quick else STRUCTURES)
+    if quick:
+        plans = [Plan("magnitude", "channels", schedule, (0.9,)) for schedule in SCHEDULES]
+        return [*plans, Plan("magnitude", "unstructured_global", "one_shot_retrained", (0.9,))]
+    schedules = [
+        Plan("magnitude", structure, schedule, (0.5, 0.8, 0.9, 0.95, 0.98))
+        for structure in STRUCTURES
         for schedule in SCHEDULES
     ]
-    few = (0.9,) if quick else (0.8, 0.95)
-    pairs = [("random", "unstructured_global")]
-    if not quick:
-        pairs += [(c, s) for c in ("taylor", "obd") for s in STRUCTURES[::2]]
-        pairs += [("random", "channels"), ("apoz", "channels")]
-    return compared + [Plan(c, s, "one_shot_retrained", few) for c, s in pairs]
+    pairs = [(c, s) for c in ("taylor", "obd", "random") for s in STRUCTURES[::2]]
+    pairs.append(("apoz", "channels"))
+    return schedules + [Plan(c, s, "one_shot_retrained", (0.8, 0.95)) for c, s in pairs]
 
 
 def _dense(net: str, seed: int, quick: bool) -> Iterator[Row]:
     about = subject(net, seed, quick, f"accuracy of {net} (seed {seed}) before pruning")
     labels = {"criterion": "none", "structure": "none", "sparsity": 0.0, "kept": "any"}
-    yield labels | {"schedule": "none"} | _measured(about, about.model)
+    yield labels | {"schedule": "none"} | measured(about, about.model)
     again = RETRAIN[net].continue_training(about.model, about.dataset, seed).model
-    yield labels | {"schedule": "retrained"} | _measured(about, again)
+    yield labels | {"schedule": "retrained"} | measured(about, again)
 
 
 def _untrained(net: str, seed: int, quick: bool) -> Iterator[Row]:
@@ -144,7 +126,7 @@ def _untrained(net: str, seed: int, quick: bool) -> Iterator[Row]:
     for plan in one_shot_plans(quick):
         for sparsity in plan.sparsities:
             model, _ = _pruned(about, about.model, plan, sparsity)
-            yield plan.labels | _reached(sparsity) | _measured(about, model)
+            yield plan.labels | _reached(sparsity) | measured(about, model)
 
 
 def _retrained(plan: Plan, net: str, seed: int, quick: bool) -> Iterator[Row]:
@@ -152,7 +134,7 @@ def _retrained(plan: Plan, net: str, seed: int, quick: bool) -> Iterator[Row]:
     about = subject(net, seed, quick, f"accuracy of {net} (seed {seed}) pruned: {says}")
     for sparsity in plan.sparsities:
         model = SCHEDULES[plan.schedule](about, plan, sparsity, seed)
-        yield plan.labels | _reached(sparsity) | _measured(about, model)
+        yield plan.labels | _reached(sparsity) | measured(about, model)
 
 
 def _reached(sparsity: float) -> Row:
@@ -229,83 +211,28 @@ def _epoch(
     return recipe.continue_training(model, dataset, seed, epochs=1, after_step=hold).model
 
 
-def _measured(about: Subject, model: nn.Module) -> Row:
-    """Everything about a pruned network."""
-    row, read = _read_back(about, model)
-    return row | _times(about, {"": read}, passes=1)[""]
-
-
-def _read_back(about: Subject, model: nn.Module) -> tuple[Row, nn.Module]:
-    """What comes back from a file of non-zeros: its accuracy, bytes and counts."""
-    read, size = through_file(model, ["sparse"])
-    return about.scores(read) | {"size_bytes": size} | _counts(about, read), read
-
-
-def _times(about: Subject, models: Mapping[Any, nn.Module], passes: int) -> dict[Any, Row]:
-    """Median and interquartile range per model; all take turns, in another order each pass."""
-    rng, found = random.Random(0), {name: Row() for name in models}
-    for prefix, batch in (("", BATCH), ("single_", 1)):
-        inputs = about.dataset.train.inputs(slice(0, batch))
-        samples: dict[Any, list[float]] = {name: [] for name in models}
-        for _ in range(passes):
-            for name in rng.sample(list(models), len(models)):
-                model = channels_last(models[name])
-                samples[name] += measure.latency(model, inputs, repeats=30).samples_s
-        for name, seconds in samples.items():
-            low, median, high = 1e3 * np.percentile(seconds, [25, 50, 75])
-            found[name][f"{prefix}latency_ms"] = float(median)
-            found[name][f"{prefix}latency_iqr_ms"] = float(high - low)
-            found[name][f"{prefix}batch"] = batch
-    return found
-
-
-def _counts(about: Subject, model: nn.Module) -> Row:
-    """`nonzero_macs` are those that a kernel would need that skips every zero weight."""
-    counted = cost.count(model, about.example)
-    kept = {name: int((w != 0).sum()) for name, w in prune.prunable_weights(model).items()}
-    density = {
-        name.removesuffix(".weight"): kept[name] / w.numel()
-        for name, w in prune.prunable_weights(model).items()
-    }
-    return {
-        "macs": counted.macs,
-        "nonzero_macs": round(sum(la.macs * density.get(la.name, 1) for la in counted.layers)),
-        "params": counted.params,
-        "nonzero_weights": sum(kept.values()),
-        "weight_sparsity": 1 - sum(kept.values()) / _channels.weights(about.model),
-    }
-
-
 def _widths(net: str, seed: int, quick: bool) -> Iterator[Row]:
     """Networks of exact channel counts, pruned by magnitude and not retrained."""
     about = subject(net, seed, quick, f"accuracy of {net} (seed {seed}) cut to exact widths")
     cut = partial(_channels.keep_channels, about.model, about.example)
     made = {name: cut(kept) for name, kept in width_rules(net, quick).items()}
-    read = {name: _read_back(about, model) for name, model in made.items()}
-    times = _times(about, {name: back for name, (_, back) in read.items()}, passes=5)
+    read = {name: read_back(about, model) for name, model in made.items()}
+    timed = times(about, {name: back for name, (_, back) in read.items()}, passes=5)
     for name, (row, _) in read.items():
         labels = Plan("magnitude", "channels", "one_shot", ()).labels
-        labels |= {"sparsity": round(row["weight_sparsity"], 4), "kept": name}
-        yield labels | row | times[name]
+        labels |= {"sparsity": round(row["weight_sparsity"], 4), "kept": str(name)}
+        yield labels | row | timed[name]
 
 
-def width_rules(net: str, quick: bool) -> dict[Any, Callable[[int], int]]:
+def width_rules(net: str, quick: bool) -> dict[int | str, Callable[[int], int]]:
     """How many of n channels to keep, by what `kept` shows.
 
     Both hidden layers of the redundant network get the same width; of the efficient one, whose
     widths are all multiples of 8, every layer loses the same number of channels.
     """
     if net == REDUNDANT:
-        chosen = (63, 64) if quick else range(63, 98)
-        return {width: lambda n, width=width: width for width in chosen}
-    fewer = range(2 if quick else 8)
-    return {f"n - {lost}": lambda n, lost=lost: n - lost for lost in fewer}
+        return {width: partial(min, width) for width in ((63, 64) if quick else range(63, 98))}
+    return {f"n - {lost}": partial(operator.add, -lost) for lost in range(2 if quick else 8)}
 
 
-def reading(table: Table) -> str:
-    return ""
-
-
-def figure(table: Table) -> tuple[Figure, str]:
-    fig, axes = plot.subplots()
-    return fig, "x"
+__all__ = ["KEY", "SPREAD", "figure", "jobs", "reading"]

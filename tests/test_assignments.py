@@ -254,6 +254,6 @@ def test_hidden_tests_end_their_cell_and_draw_their_inputs(paper: Paper, grade_i
     assert begin
     assert hidden.rstrip().endswith("### END HIDDEN TESTS")
     assert re.search(r"\b(equal|close|assert|check\w*)\b", visible)
-    assert "hidden=True" in hidden
+    assert re.search(r"hidden\W*(=|: )True", hidden)
     assert "fresh_rng()" in hidden
     compile(released(paper.source[grade_id]), grade_id, "exec")

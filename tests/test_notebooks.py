@@ -30,7 +30,7 @@ MAX_COLUMNS = 79
 MAX_LINES = 19
 MAX_LINES_OF_AN_ANSWER = 24  # two small functions and their docstrings
 MAX_LINES_OF_A_TEST = 29  # that students see
-MAX_LINES_OF_HIDDEN_TESTS = 40
+MAX_LINES_OF_HIDDEN_TESTS = 49
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 

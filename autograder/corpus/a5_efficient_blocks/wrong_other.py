@@ -1,0 +1,115 @@
+"""Less common, but seen."""
+
+
+# %% depthwise_separable
+# expect: kernel is mirrored
+def depthwise_separable(x, depthwise, pointwise, stride=1):
+    k = depthwise.shape[-1]
+    y = F.relu(
+        F.conv2d(x, depthwise.flip(2, 3), stride=stride, padding=k // 2, groups=len(depthwise))
+    )
+    return F.relu(F.conv2d(y, pointwise, stride=1))
+
+
+# %% inverted_residual
+# expect: multiplied, not added
+def inverted_residual(x, expand, depthwise, project, stride=1):
+    y = F.relu6(F.conv2d(x, expand))
+    y = F.relu6(F.conv2d(y, depthwise, stride=stride, padding=1, groups=len(depthwise)))
+    y = F.conv2d(y, project)
+    return x * y if stride == 1 and y.shape == x.shape else y
+
+
+# %% squeeze_excite
+# expect: expected a list of values
+def squeeze_excite(x, reduce, restore):
+    factors = F.hardsigmoid(F.relu(x.mean((2, 3)) @ reduce.T) @ restore.T)
+    return factors
+
+
+# %% channel_shuffle
+# expect: channel_shuffle
+def channel_shuffle(x, groups):
+    n, c, h, w = x.shape
+    return x.reshape(n, groups, c // groups, h, w).transpose(1, 2)
+
+
+# %% fire
+# expect: padded input size
+def fire(x, squeeze, expand1, expand3):
+    y = F.relu(F.conv2d(x, squeeze))
+    parts = F.conv2d(y, expand1), F.conv2d(y, expand3, padding=0)
+    return F.relu(torch.cat(parts, dim=1))
+
+
+# %% block_cost
+# expect: biases counted
+def block_cost(channels, expansion, size, stride=1):
+    inner = channels[0] * expansion
+    before = size[0] * size[1]
+    after = ((size[0] - 1) // stride + 1) * ((size[1] - 1) // stride + 1)
+    expand, depthwise, project = channels[0] * inner, 9 * inner, inner * channels[1]
+    return {
+        "params": expand + depthwise + project + 2 * inner + channels[1],
+        "macs": before * expand + after * (depthwise + project),
+    }
+
+
+# %% round_channels
+# expect: to whole numbers only
+def round_channels(channels, divisor=8):
+    rounded = max(divisor, round(channels))
+    return rounded
+
+
+# %% compound_scaling
+# expect: ignored
+def compound_scaling(budget, alpha=1.2, beta=1.1, gamma=1.15):
+    growth, phi = 1.2 * 1.1**2 * 1.15**2, 0
+    while growth ** (phi + 1) <= budget:
+        phi += 1
+    return {
+        "phi": phi,
+        "depth": alpha**phi,
+        "width": beta**phi,
+        "resolution": gamma**phi,
+        "macs": growth**phi,
+    }
+
+
+# %% svd_split
+# expect: RuntimeError
+def svd_split(weight, rank):
+    u, s, vh = torch.linalg.svd(weight, full_matrices=False)
+    return u[:rank] * s, vh[:rank]
+
+
+# %% break_even_rank
+# expect: a number
+def break_even_rank(out_features, in_features):
+    return [out_features * in_features // (out_features + in_features)]
+
+
+# %% stored_parameters
+# expect: batch normalization forgotten
+def stored_parameters(model):
+    return sum(
+        p.numel()
+        for p in {p for m in model.modules() if isinstance(m, nn.Linear) for p in m.parameters()}
+    )
+
+
+# %% attention
+# expect: the root of D instead
+def attention(q, k, v, heads=1, causal=False):
+    n, t, dim = q.shape
+
+    def split(x):
+        return x.reshape(n, t, heads, dim // heads).transpose(1, 2)
+
+    scores = split(q) @ split(k).transpose(2, 3) / dim**0.5
+    if causal:
+        later = torch.ones(t, t, dtype=torch.bool).triu(1)
+        scores = scores.masked_fill(later, float("-inf"))
+    mixed = scores.softmax(-1) @ split(v)
+    return mixed.transpose(1, 2).reshape(n, t, dim)
