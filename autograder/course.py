@@ -96,7 +96,11 @@ class Course:
         parent = self.submitted("x", assignment).parent.parent
         if not parent.is_dir():
             return []
-        return sorted(folder.name for folder in parent.iterdir() if (folder / assignment).is_dir())
+        folders = (folder for folder in parent.iterdir() if not folder.name.startswith("."))
+        return sorted(folder.name for folder in folders if (folder / assignment).is_dir())
 
     def _folder(self, step: str, student: str, assignment: str) -> Path:
+        for name in (student, assignment):
+            if name in ("", "..") or any(sign in name for sign in "/\\\0"):
+                raise CourseError(f"{name!r} cannot be a folder's name: it would lead elsewhere.")
         return Path(self.coursedir.format_path(step, student, assignment))

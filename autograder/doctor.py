@@ -44,7 +44,7 @@ def examine(course: Course) -> list[Finding]:
         "grade book": _grade_book,
         "assignments": _assignments,
         "machine": _machine,
-        "isolation": _isolation,
+        "sandbox": _sandbox,
     }
     findings = []
     for name, check in checks.items():
@@ -52,7 +52,7 @@ def examine(course: Course) -> list[Finding]:
             findings.append(Finding(name, True, check(course)))
         except Exception as error:
             findings.append(Finding(name, False, str(error)))
-    return findings
+    return findings + _layers()
 
 
 def _python(course: Course) -> str:
@@ -98,7 +98,7 @@ def _kernel(course: Course) -> str:
     cell = nbformat.v4.new_code_cell("print('ready')")
     run = sandboxed.run(nbformat.v4.new_notebook(cells=[cell]), [], Limits())
     outputs = run.notebook.cells[0].outputs
-    if not outputs or outputs[0].get("text") != "ready\n":
+    if run.problem or not outputs or outputs[0].get("text") != "ready\n":
         what = outputs[0].get("evalue", "") if outputs else "no output"
         raise CourseError(f"A notebook kernel did not run: {what} Run `make setup` again.")
     return "a notebook kernel starts, runs and is gone afterwards"
@@ -131,8 +131,18 @@ def _machine(course: Course) -> str:
     return says
 
 
-def _isolation(course: Course) -> str:
-    return (
-        "each submission runs in its own process, folder, time and memory limit, but as your "
-        "user: grade code that you do not trust on a machine or container set apart for it"
-    )
+def _sandbox(course: Course) -> str:
+    level = sandboxed.start()
+    if level.problem:
+        raise CourseError(level.problem)
+    return "holds: it was tried out just now"
+
+
+def _layers() -> list[Finding]:
+    """One finding per layer of the sandbox; a missing one is a fault only if none makes up."""
+    try:
+        level = sandboxed.start()
+    except RuntimeError:
+        return []  # the check "sandbox" has said so
+    fit = not level.problem
+    return [Finding(f"  {layer.name}", fit or layer.holds, layer.says) for layer in level.layers]

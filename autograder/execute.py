@@ -1,41 +1,51 @@
-"""Run one notebook in a fresh kernel, within limits, and keep what ran before any failure.
+"""Run one notebook in a forked kernel, within limits, and keep what ran before any failure.
 
-This runs as a process of its own (`python -m autograder.execute JOB`, started by `sandboxed`),
-which adopts every process that the notebook starts, even daemons, and takes them along when it
-ends. What stops a cell becomes an error output whose name is one of STOPPED.
+This is the trusted side of one submission (see `worker`). Every cell is reported as soon as it
+is done. What stops a cell becomes an error output whose name is one of STOPPED.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
-import json
 import os
 import signal
+import socket
 import sys
 import time
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import psutil
-from jupyter_client.manager import AsyncKernelManager
-from nbclient import NotebookClient
 from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
 
-from autograder.files import write_text
+from autograder import frames
+from autograder.held_kernel import Client, Executor, HeldKernel, connect, executor, serving
+from autograder.outputs import add_error, has_error, verdict_outputs
+from autograder.use import Disk, kill_descendants, tree, uses_more
 
 TIMED_OUT = "TimedOut"
 KERNEL_EXITED = "KernelExited"
 MEMORY_LIMIT = "MemoryLimit"
+DISK_LIMIT = "DiskLimit"
+PROCESS_LIMIT = "ProcessLimit"
 NOT_RUN = "NotRun"
-STOPPED = (TIMED_OUT, KERNEL_EXITED, MEMORY_LIMIT, NOT_RUN)
+STOPPED = (TIMED_OUT, KERNEL_EXITED, MEMORY_LIMIT, DISK_LIMIT, PROCESS_LIMIT, NOT_RUN)
+
+_TOO_MUCH = {MEMORY_LIMIT: "memory", DISK_LIMIT: "disk", PROCESS_LIMIT: "processes"}
+
+STUDENT, SETUP, TEST = "student", "setup", "test"  # where a code cell runs, see Runner
 
 INTERRUPT_GRACE_S = 3.0
+LAST_OUTPUT_S = 0.2  # how long what a dead kernel still said may take to arrive
 WATCH_EVERY_S = 0.2
+START_UP_S = 60.0
+_NO_SPACE = ("[Errno 28]", "[Errno 27]", "No space left on device")
+_NO_MEMORY = ("MemoryError", "can't allocate memory", "[Errno 12]")
 
 
 @dataclass(frozen=True)
@@ -47,221 +57,228 @@ class Limits:
     memory_bytes: int = 4 * 2**30
     output_bytes: int = 200_000  # per cell
     outputs: int = 200  # messages per cell
+    disk_bytes: int = 512 * 2**20  # beyond the files that it starts with
+    processes: int = 256  # threads included
+    unsafe_local: bool = False  # without a sandbox; recorded with the grade
 
 
 class Runner:
-    """Executes the code cells of one notebook in order, in place."""
+    """Executes the code cells of one notebook in order, in place.
 
-    def __init__(self, notebook: NotebookNode, cwd: Path, limits: Limits) -> None:
-        self.notebook, self.cwd, self.limits = notebook, cwd, limits
+    Cells of kind STUDENT run in the kernel. Cells of kind TEST run in this process, on
+    `trusted`, with the kernel serving the student's names; cells of kind SETUP, the
+    instructor's own, run in the kernel and where a test needs their names here as well.
+    """
+
+    def __init__(
+        self,
+        notebook: NotebookNode,
+        kinds: list[str],
+        kernel: HeldKernel,
+        limits: Limits,
+        disk: Disk,
+        trusted: Any = None,
+    ) -> None:
+        self.notebook, self.kinds, self.kernel = notebook, kinds, kernel
+        self.limits, self.disk, self.trusted = limits, disk, trusted
         self.stopped: tuple[str, str] | None = None  # why, and the sentence for later cells
         self.deadline = 0.0
+        self._died = asyncio.Event()
 
-    async def run(self, after_cell: Any = lambda: None) -> None:
-        """Execute all cells; call `after_cell` whenever one is done."""
-        client = _client(self.notebook, self.cwd, self.limits)
-        async with client.async_setup_kernel(cwd=str(self.cwd), env=_environment(self.cwd)):
-            kernel = _kernel_process(client)
-            self.deadline = time.monotonic() + self.limits.notebook_s
-            watch = asyncio.create_task(self._watch_memory(kernel))
-            try:
-                for index, cell in enumerate(self.notebook.cells):
-                    if cell.cell_type == "code":
-                        await self._run_cell(client, kernel, cell, index)
-                        after_cell()
-            finally:
+    async def run(self, after_cell: Callable[[int], None]) -> None:
+        """Execute all cells; call `after_cell` with the index of each that is done."""
+        await asyncio.to_thread(self.kernel.wait_until_ready, START_UP_S)
+        client = await connect(self.kernel, START_UP_S)
+        execute = executor(self.notebook, client, self.limits.output_bytes, self.limits.outputs)
+        self.deadline = time.monotonic() + self.limits.notebook_s
+        watches = [asyncio.create_task(self._watch_use()), asyncio.create_task(self._watch_life())]
+        try:
+            for index, cell in enumerate(self.notebook.cells):
+                if cell.cell_type == "code":
+                    await self._run_cell(client, execute, cell, index)
+                    after_cell(index)
+        finally:
+            for watch in watches:
                 watch.cancel()
-                kill_descendants()
+            self._kill()
 
     async def _run_cell(
-        self, client: NotebookClient, kernel: psutil.Process, cell: NotebookNode, index: int
+        self, client: Client, execute: Executor, cell: NotebookNode, index: int
     ) -> None:
+        if not cell.source.strip():
+            return
         if self.stopped:
             add_error(cell, NOT_RUN, self.stopped[1])
             return
         start = time.monotonic()
         limit = min(self.limits.cell_s, self.deadline - start)
-        task = asyncio.ensure_future(client.async_execute_cell(cell, index))
-        done, _ = await asyncio.wait({task}, timeout=max(limit, 0.0))
-        timed_out = not done
+        timed_out = await self._within(self._work_of(client, execute, cell, index), limit)
+        cell.metadata.autograder = {"seconds": round(time.monotonic() - start, 3)}
+        self._explain(cell, index, timed_out, whole=limit < self.limits.cell_s)
+
+    def _work_of(
+        self, client: Client, execute: Executor, cell: NotebookNode, index: int
+    ) -> Coroutine[Any, Any, Any]:
+        if self.kinds[index] == TEST:
+            return self._test(client, cell)
+        if self.kinds[index] == SETUP and self.trusted.needs(cell):
+            return self._set_up(client, execute, cell, index)
+        return execute.async_execute_cell(cell, index)
+
+    async def _set_up(
+        self, client: Client, execute: Executor, cell: NotebookNode, index: int
+    ) -> None:
+        await execute.async_execute_cell(cell, index)
+        await self._trusted(client, self.trusted.run_setup, cell)
+
+    async def _test(self, client: Client, cell: NotebookNode) -> None:
+        verdict = await self._trusted(client, self.trusted.run_test, cell)
+        cell.execution_count = None
+        cell.outputs = verdict_outputs(verdict)
+
+    async def _trusted(
+        self, client: Client, act: Callable[[NotebookNode], Any], cell: NotebookNode
+    ) -> Any:
+        """Run the cell here, in a thread, while the kernel serves the student's names."""
+        served = asyncio.ensure_future(serving(client))
+        try:
+            result = await asyncio.to_thread(act, cell)
+            await asyncio.to_thread(self.trusted.close_request)
+            await served
+            return result
+        finally:
+            served.cancel()
+
+    async def _within(self, work: Coroutine[Any, Any, Any], limit: float) -> bool:
+        """Let `work` run until it is done, the kernel is gone or the time is; whether it is."""
+        task = asyncio.ensure_future(work)
+        died = asyncio.ensure_future(self._died.wait())
+        first = asyncio.FIRST_COMPLETED
+        await asyncio.wait({task, died}, timeout=max(limit, 0.0), return_when=first)
+        timed_out = not task.done() and not died.done()
         if timed_out:
-            await self._interrupt(client, kernel, task)
+            self.kernel.signal(signal.SIGINT)
+            await asyncio.wait({task, died}, timeout=INTERRUPT_GRACE_S, return_when=first)
+            if not task.done():
+                self._kill()
+        if not task.done():
+            if self.trusted is not None:
+                self.trusted.stop()
+            await asyncio.wait({task}, timeout=INTERRUPT_GRACE_S if timed_out else LAST_OUTPUT_S)
+        died.cancel()
+        task.cancel()
         with contextlib.suppress(DeadKernelError, asyncio.CancelledError):
             await task
-        cell.metadata.autograder = {"seconds": round(time.monotonic() - start, 3)}
-        alive = kernel.is_running() and kernel.status() != psutil.STATUS_ZOMBIE
+        return timed_out
+
+    def _explain(self, cell: NotebookNode, index: int, timed_out: bool, whole: bool) -> None:
+        """Say in the cell's outputs, and remember for later cells, what stopped it."""
+        alive = self.kernel.alive()
         name = _cell_name(cell, index)
         if timed_out:
-            whole = limit < self.limits.cell_s
             allowed = self.limits.notebook_s if whole else self.limits.cell_s
             what = "the whole notebook" if whole else "one cell"
             add_error(cell, TIMED_OUT, f"Timed out: {what} may take {allowed:g} seconds.")
             if whole or not alive:
                 self._stop(TIMED_OUT, f"{name} timed out")
         elif not alive and self.stopped:
-            add_error(cell, *self.stopped)
-            self._stop(self.stopped[0], f"{name} used too much memory")
+            why, sentence = self.stopped
+            add_error(cell, why, sentence)
+            self._stop(why, f"{name} used too much: {_TOO_MUCH.get(why, why)}")
         elif not alive:
             add_error(cell, KERNEL_EXITED, "The kernel exited while this cell ran.")
             self._stop(KERNEL_EXITED, f"the kernel exited in {name}")
+        elif has_error(cell, _NO_SPACE) or (has_error(cell, ("",)) and self.disk.is_full()):
+            add_error(cell, DISK_LIMIT, self._disk_sentence())
+        elif has_error(cell, _NO_MEMORY):
+            add_error(cell, MEMORY_LIMIT, self._memory_sentence())
 
-    async def _interrupt(
-        self, client: NotebookClient, kernel: psutil.Process, task: asyncio.Future[Any]
-    ) -> None:
-        """Interrupt the running cell; kill the kernel where that does not help."""
-        with contextlib.suppress(ProcessLookupError, psutil.Error):
-            kernel.send_signal(signal.SIGINT)
-        done, _ = await asyncio.wait({task}, timeout=INTERRUPT_GRACE_S)
-        if not done:
-            kill_descendants()
+    def _memory_sentence(self) -> str:
+        return f"Memory limit: a notebook may use {self.limits.memory_bytes // 2**20} MB."
 
-    async def _watch_memory(self, kernel: psutil.Process) -> None:
+    def _disk_sentence(self) -> str:
+        return f"Disk limit: a notebook may write {self.limits.disk_bytes // 2**20} MB."
+
+    async def _watch_life(self) -> None:
+        if self.kernel.died_handle() >= 0:
+            loop = asyncio.get_running_loop()
+            loop.add_reader(self.kernel.died_handle(), self._died.set)
+            await self._died.wait()
+            loop.remove_reader(self.kernel.died_handle())
+        while self.kernel.alive():
+            await asyncio.sleep(WATCH_EVERY_S)
+        self._died.set()
+
+    async def _watch_use(self) -> None:
+        own = psutil.Process().memory_info().rss
         while True:
-            if _memory_of_tree(kernel) > self.limits.memory_bytes:
-                megabytes = self.limits.memory_bytes // 2**20
-                self.stopped = (MEMORY_LIMIT, f"Memory limit: a notebook may use {megabytes} MB.")
-                kill_descendants()
+            grown = psutil.Process().memory_info().rss - own
+            processes = tree(self.kernel.keeper)
+            if len(processes) > self.limits.processes:
+                says = f"Process limit: a notebook may run {self.limits.processes} processes."
+                self._exceeded(PROCESS_LIMIT, says)
+                return
+            if uses_more(processes, self.limits.memory_bytes - max(grown, 0)):
+                self._exceeded(MEMORY_LIMIT, self._memory_sentence())
+                return
+            if self.disk.used() > self.limits.disk_bytes:
+                self._exceeded(DISK_LIMIT, self._disk_sentence())
                 return
             await asyncio.sleep(WATCH_EVERY_S)
+
+    def _exceeded(self, why: str, sentence: str) -> None:
+        self.stopped = (why, sentence)
+        self._kill()
+
+    def _kill(self) -> None:
+        self.kernel.kill()
+        kill_descendants(but_not=self.kernel.keeper)
 
     def _stop(self, why: str, what: str) -> None:
         self.stopped = (why, f"Not run, because {what}.")
 
 
-def _kernel_process(client: NotebookClient) -> psutil.Process:
-    """The kernel, to watch and to signal from outside."""
-    provisioner = getattr(client.km, "provisioner", None)
-    return psutil.Process(getattr(provisioner, "pid", None))
+async def run_job(
+    job: dict[str, Any], kernel: HeldKernel, disk: Disk, grader: socket.socket
+) -> None:
+    """Run the notebook of a job (see `sandboxed`); send every finished cell to the grader."""
+    notebook = nbformat.from_dict(job["notebook"])
+    trusted = None
+    if job["template"] is not None:
+        from autograder.judging.trusted_side import TrustedSide
+
+        os.environ["NBGRADER_EXECUTION"] = "autograde"  # as in nbgrader, for tests that ask
+        folder = Path(job["trusted_folder"])
+        sys.path.append(str(folder))
+        template = nbformat.from_dict(job["template"])
+        trusted = TrustedSide(template, kernel.channel, folder, job["answers"])
+    limits = Limits(**job["limits"])
+    runner = Runner(notebook, job["kinds"], kernel, limits, disk, trusted)
+
+    def report(index: int) -> None:
+        frames.send(grader, {"cell": index, "content": notebook.cells[index]})
+
+    run = asyncio.ensure_future(runner.run(report))
+    gone = asyncio.ensure_future(_end_of(grader))
+    await asyncio.wait({run, gone}, return_when=asyncio.FIRST_COMPLETED)
+    if not run.done():
+        raise EOFError("The grader is gone.")
+    gone.cancel()
+    run.result()
+    frames.send(grader, {"done": True})
 
 
-def add_error(cell: NotebookNode, name: str, sentence: str) -> None:
-    """Say in an error output, the only one, why the cell stopped or did not run."""
-    error = nbformat.v4.new_output("error", ename=name, evalue=sentence, traceback=[sentence])
-    cell.outputs = [out for out in cell.outputs if out.output_type != "error"] + [error]
-
-
-def kill_descendants() -> None:
-    """Kill every process below this one, again until none is left."""
-    for _ in range(20):
-        children = psutil.Process().children(recursive=True)
-        if not children:
-            return
-        for child in children:
-            with contextlib.suppress(psutil.Error):
-                child.kill()
-        psutil.wait_procs(children, timeout=0.5)
-
-
-class _Client(NotebookClient):
-    """nbclient, with a cap on what a cell may print."""
-
-    limits = Limits()
-    _index = -1
-    _bytes = 0
-    _messages = 0
-
-    def process_message(self, msg: dict[str, Any], cell: NotebookNode, cell_index: int) -> Any:
-        if msg["msg_type"] in ("status", "execute_input"):
-            return super().process_message(msg, cell, cell_index)
-        if cell_index != self._index:
-            self._index, self._bytes, self._messages = cell_index, 0, 0
-        if msg["msg_type"] == "error":
-            return super().process_message(_shortened(msg), cell, cell_index)
-        full = self._bytes >= self.limits.output_bytes or self._messages >= self.limits.outputs
-        if full:
-            return None
-        room = self.limits.output_bytes - self._bytes
-        size = len(json.dumps(msg["content"], default=str))
-        self._bytes += size
-        self._messages += 1
-        output = None
-        if size <= room:
-            output = super().process_message(msg, cell, cell_index)
-        elif msg["msg_type"] == "stream":
-            text = msg["content"]["text"][:room]
-            cell.outputs.append(nbformat.v4.new_output("stream", name="stdout", text=text))
-        if self._bytes >= self.limits.output_bytes or self._messages >= self.limits.outputs:
-            note = "\n[The rest of this cell's output was cut off.]\n"
-            cell.outputs.append(nbformat.v4.new_output("stream", name="stdout", text=note))
-        return output
-
-
-def _shortened(msg: dict[str, Any], most: int = 4000) -> dict[str, Any]:
-    content = dict(msg["content"])
-    content["ename"] = str(content.get("ename", ""))[:200]
-    content["evalue"] = str(content.get("evalue", ""))[:most]
-    content["traceback"] = [str(line)[:most] for line in content.get("traceback", [])[-30:]]
-    return {**msg, "content": content}
-
-
-def _client(notebook: NotebookNode, cwd: Path, limits: Limits) -> _Client:
-    manager = AsyncKernelManager(
-        kernel_name="python3",
-        connection_file=str(cwd.parent / "kernel.json"),
-        transport="ipc" if os.name == "posix" else "tcp",  # no port to fight over
-    )
-    client = _Client(
-        notebook,
-        km=manager,
-        timeout=None,
-        allow_errors=True,
-        raise_on_iopub_timeout=False,
-        shutdown_kernel="immediate",
-        store_widget_state=False,
-    )
-    client.owns_km = True
-    client.limits = limits
-    return client
-
-
-def _environment(cwd: Path) -> dict[str, str]:
-    """The environment of the kernel: the student's own home is the scratch folder."""
-    cache = os.environ.get("COURSE_CACHE_DIR") or str(Path.home() / ".cache" / "course_lib")
-    return {
-        **os.environ,
-        "HOME": str(cwd),
-        "COURSE_CACHE_DIR": cache,
-        "IPYTHONDIR": str(cwd / ".ipython"),
-        "MPLCONFIGDIR": os.environ.get("MPLCONFIGDIR", str(Path.home() / ".cache/matplotlib")),
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
-
-
-def _memory_of_tree(kernel: psutil.Process) -> int:
-    total = 0
-    with contextlib.suppress(psutil.Error):
-        for process in (kernel, *kernel.children(recursive=True)):
-            with contextlib.suppress(psutil.Error):
-                total += process.memory_info().rss
-    return total
+async def _end_of(grader: socket.socket) -> None:
+    """Return when the other side, which has nothing more to say, closes the connection."""
+    closed = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_reader(grader.fileno(), closed.set)
+    try:
+        await closed.wait()
+    finally:
+        loop.remove_reader(grader.fileno())
 
 
 def _cell_name(cell: NotebookNode, index: int) -> str:
     name = cell.metadata.get("nbgrader", {}).get("grade_id")
     return f"cell {name}" if name else f"cell {index + 1}"
-
-
-def _own_all_descendants() -> None:
-    """Linux: adopt daemons of the notebook, and end when the grader that started us ends."""
-    if sys.platform == "linux":
-        set_child_subreaper, set_death_signal = 36, 1  # linux/prctl.h
-        prctl = ctypes.CDLL(None).prctl
-        prctl(set_child_subreaper, 1, 0, 0, 0)
-        prctl(set_death_signal, signal.SIGTERM, 0, 0, 0)
-
-
-def main(job_path: str) -> None:
-    """Run the job described by a JSON file; see `sandboxed.run`."""
-    _own_all_descendants()
-    job = json.loads(Path(job_path).read_text())
-    notebook = nbformat.read(job["notebook"], as_version=4)
-    out = Path(job["out"])
-    runner = Runner(notebook, Path(job["cwd"]), Limits(**job["limits"]))
-    try:
-        asyncio.run(runner.run(lambda: write_text(out, nbformat.writes(notebook))))
-    finally:
-        kill_descendants()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

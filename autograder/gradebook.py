@@ -1,13 +1,15 @@
-"""The one place that writes nbgrader's grade book: each submission in a single transaction.
+"""The one place that writes nbgrader's grade book: each notebook in a single transaction.
 
-Scores given by hand, comments by hand and extra credit are never touched.
+Scores given by hand, comments by hand and extra credit are never touched. Beside formgrader,
+which may have the same file open: a transaction lasts milliseconds and waits for its turn.
 """
 
 from __future__ import annotations
 
-import shutil
+import json
+import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from datetime import datetime
@@ -16,8 +18,17 @@ from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
-from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.api import (
+    BaseCell,
+    Comment,
+    Grade,
+    Gradebook,
+    MissingEntry,
+    SubmittedAssignment,
+    SubmittedNotebook,
+)
 from nbgrader.preprocessors import AssignLatePenalties
+from nbgrader.utils import parse_utc
 from sqlalchemy.exc import SAWarning, SQLAlchemyError
 
 from autograder.course import Course
@@ -26,12 +37,17 @@ from autograder.files import write_text
 from autograder.result import Result
 from autograder.template import Template
 
+WAIT_S = 60  # for another program that is writing the grade book just now
+
 
 @contextmanager
 def open_gradebook(course: Course) -> Iterator[Gradebook]:
     """nbgrader's grade book of this course; trouble with the file becomes a sentence."""
+    # Not SQLite's write-ahead log: it fails on network file systems, where courses often lie,
+    # and a copy of the one file would no longer be a copy of the grades.
+    waiting = f"?timeout={WAIT_S}" if course.gradebook_file is not None else ""
     try:
-        with Gradebook(course.db_url, course.coursedir.course_id) as gradebook:
+        with Gradebook(course.db_url + waiting, course.coursedir.course_id) as gradebook:
             yield gradebook
     except SQLAlchemyError as error:
         what = str(error.__cause__ or error).splitlines()[0]
@@ -67,29 +83,113 @@ def check_gradebook(course: Course, assignment: str, templates: list[Template]) 
 
 def record(course: Course, result: Result, executed: NotebookNode) -> None:
     """Write a result into the grade book and the executed notebook beside it."""
-    submitted = course.submitted(result.student, result.assignment)
+    with recorder(course) as write:
+        write(result, executed)
+
+
+@contextmanager
+def recorder(course: Course) -> Iterator[Callable[[Result, NotebookNode], None]]:
+    """As `record`, for many results with the grade book opened once."""
+    with open_gradebook(course) as gradebook:
+        yield lambda result, executed: _record(course, gradebook, result, executed)
+
+
+def _record(course: Course, gradebook: Gradebook, result: Result, executed: NotebookNode) -> None:
+    """The grades in one transaction, then the notebook: killed between, it is recorded again."""
     folder = course.autograded(result.student, result.assignment)
-    write_text(folder / f"{result.notebook}.ipynb", nbformat.writes(_annotated(executed, result)))
-    stamp = submitted / "timestamp.txt"
-    if stamp.is_file() and not stamp.is_symlink():
-        shutil.copy(stamp, folder / "timestamp.txt")
-    with open_gradebook(course) as gradebook, _one_transaction(gradebook):
+    path = folder / f"{result.notebook}.ipynb"
+    same_work = _sources(path) == [str(cell.source) for cell in executed.cells]
+    text = nbformat.writes(_annotated(executed, result))
+    stamp = _read_stamp(course.submitted(result.student, result.assignment))
+    with _one_transaction(gradebook):
         gradebook.update_or_create_student(result.student)
-        timestamp = _timestamp(course, submitted)
-        gradebook.update_or_create_submission(
+        timestamp = _timestamp(stamp)
+        submission = gradebook.update_or_create_submission(
             result.assignment, result.student, **({"timestamp": timestamp} if timestamp else {})
         )
-        where = (result.notebook, result.assignment, result.student)
-        for cell in result.cells:
-            grade = gradebook.find_grade(cell.cell, *where)
-            grade.auto_score = cell.score
-            grade.needs_manual_grade = cell.score is None or grade.manual_score is not None
-        for grade in gradebook.find_submission_notebook(*where).grades:
-            if grade.max_score == 0:  # a mark scheme, say: nbgrader would wait for a person
-                grade.auto_score, grade.needs_manual_grade = 0.0, False
-        for name, text in _comments(executed, result).items():
-            gradebook.find_comment(name, *where).auto_comment = text
-    _assign_late_penalty(course, result, executed)
+        notebook = _submitted_notebook(gradebook, submission, result)
+        _write_scores(gradebook, notebook, result, same_work)
+        for name, comment in _comments(executed, result).items():
+            where = (result.notebook, result.assignment, result.student)
+            gradebook.find_comment(name, *where).auto_comment = comment
+        gradebook.db.flush()
+        gradebook.db.expire(notebook)  # its score is a sum that the database makes
+        notebook.late_submission_penalty = _late_penalty(course, result, submission, notebook)
+    gradebook.db.remove()  # forget what was read: a person may change it before the next one
+    write_text(path, text)
+    if stamp:
+        write_text(folder / "timestamp.txt", stamp)
+
+
+def _submitted_notebook(
+    gradebook: Gradebook, submission: SubmittedAssignment, result: Result
+) -> SubmittedNotebook:
+    """The notebook's rows; made here if it joined the assignment after the first submission."""
+    for known in submission.notebooks:
+        if known.name == result.notebook:
+            return known
+    source = gradebook.find_notebook(result.notebook, result.assignment)
+    notebook = SubmittedNotebook(notebook=source, assignment=submission)
+    for cell in (*source.grade_cells, *source.task_cells):
+        Grade(cell_id=cell.id, notebook=notebook)
+    for cell in (*source.solution_cells, *source.task_cells):
+        Comment(cell_id=cell.id, notebook=notebook)
+    gradebook.db.add(notebook)
+    gradebook.db.flush()
+    return notebook
+
+
+def _write_scores(
+    gradebook: Gradebook, notebook: SubmittedNotebook, result: Result, same_work: bool
+) -> None:
+    rows = gradebook.db.query(Grade, BaseCell.name).join(BaseCell, Grade.cell_id == BaseCell.id)
+    grades = {name: grade for grade, name in rows.filter(Grade.notebook_id == notebook.id)}
+    scores = {cell.cell: cell for cell in result.cells}
+    worth = {name for name, grade in grades.items() if grade.max_score}
+    if unknown := sorted((scores.keys() - grades.keys()) | (worth - scores.keys())):
+        raise ValueError(
+            f"The result of {result.student} and the grade book disagree on the cells of "
+            f"{result.notebook}: {', '.join(unknown)}. Nothing was written."
+        )
+    for name, grade in grades.items():
+        if name not in scores:  # a mark scheme, say: nbgrader would wait for a person
+            grade.auto_score, grade.needs_manual_grade = 0.0, False
+            continue
+        given = scores[name].score
+        fair = None if given is None else _within(given, grade.max_score)
+        odd, grade.auto_score = fair != given, fair
+        if grade.manual_score is None:
+            grade.needs_manual_grade = odd or given is None
+        elif not same_work:  # marked by hand, and then handed in anew
+            grade.needs_manual_grade = True
+
+
+def _within(score: float, most: float) -> float:
+    """A possible score; SQLite would keep NaN as no score at all."""
+    return min(max(score, 0.0), most) if math.isfinite(score) else 0.0
+
+
+def _late_penalty(
+    course: Course, result: Result, submission: SubmittedAssignment, notebook: SubmittedNotebook
+) -> float | None:
+    """What the late-penalty plugin that the course configured takes off; as nbgrader limits it."""
+    if submission.assignment.duedate is None or not submission.total_seconds_late:
+        return None
+    late, score = submission.total_seconds_late, notebook.score
+    step = AssignLatePenalties(config=course.config)
+    try:
+        step.init_plugin()
+        penalty = step.plugin_inst.late_submission_penalty(result.student, score, late)
+        if penalty is None:
+            return None
+        if math.isnan(penalty):
+            raise ValueError("it gave NaN")
+    except Exception as error:
+        raise CourseError(
+            f"The course's late-penalty plugin failed on {result.student}, "
+            f"{result.notebook}: {error}. Nothing was written for this notebook."
+        ) from error
+    return float(min(max(penalty, 0.0), score))
 
 
 def _annotated(executed: NotebookNode, result: Result) -> NotebookNode:
@@ -131,6 +231,8 @@ def _one_transaction(gradebook: Gradebook) -> Iterator[None]:
     try:
         with warnings.catch_warnings():  # nbgrader builds objects outside its session
             warnings.simplefilter("ignore", SAWarning)
+            if not getattr(session.connection().connection, "in_transaction", True):
+                session.connection().exec_driver_sql("BEGIN IMMEDIATE")
             yield
         commit()
     except BaseException:
@@ -140,22 +242,28 @@ def _one_transaction(gradebook: Gradebook) -> Iterator[None]:
         session.commit = commit
 
 
-def _timestamp(course: Course, submitted: Path) -> datetime | None:
-    """When the submission was received, as nbgrader's collect wrote it; None if unreadable."""
+def _sources(path: Path) -> list[str] | None:
+    """The text of every cell of an autograded notebook, or None if there is none."""
     try:
-        return course.coursedir.get_existing_timestamp(str(submitted))
-    except (Exception, SystemExit):  # nbgrader exits on a malformed time
+        cells = json.loads(path.read_bytes())["cells"]
+        return ["".join(cell["source"]) for cell in cells]
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _assign_late_penalty(course: Course, result: Result, executed: NotebookNode) -> None:
-    """Let the late-penalty plugin that the course configured do its work."""
-    resources = {
-        "nbgrader": {
-            "notebook": result.notebook,
-            "assignment": result.assignment,
-            "student": result.student,
-            "db_url": course.db_url,
-        }
-    }
-    AssignLatePenalties(config=course.config).preprocess(executed, resources)
+def _read_stamp(submitted: Path) -> str:
+    """What timestamp.txt says, which collecting wrote; nothing if it is no ordinary text."""
+    path = submitted / "timestamp.txt"
+    try:
+        ordinary = path.is_file() and not path.is_symlink() and path.stat().st_size < 1000
+        return path.read_text("utf-8").strip() if ordinary else ""
+    except (OSError, ValueError):
+        return ""
+
+
+def _timestamp(stamp: str) -> datetime | None:
+    """When the submission was received; None if the text is not a time."""
+    try:
+        return parse_utc(stamp) if stamp else None
+    except Exception:  # dateutil has many
+        return None

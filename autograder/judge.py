@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 
@@ -13,6 +14,9 @@ from autograder.result import CellResult, Result
 from autograder.template import Template, by_grade_id
 
 NO_ANSWER = "No answer."
+GRADER_ERROR = "GraderError"  # a test asked for what the judge cannot do
+STUDENT_ERROR = "StudentError"  # its message says what was raised
+_OWN_WORDS = (*STOPPED, GRADER_ERROR, STUDENT_ERROR)
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -24,13 +28,14 @@ def judge(student: str, executed: NotebookNode, intake: Intake, template: Templa
         for name, points in template.points.items()
     )
     stopped = [note for cell in cells.values() if (note := _stopped_answer(cell, template))]
+    doubts = [note for name in template.points if (note := _doubt(cells[name], template))]
     return Result(
         student=student,
         assignment=template.assignment,
         notebook=template.notebook,
         cells=results,
-        notes=intake.notes + tuple(stopped),
-        needs_a_look=intake.needs_a_look,
+        notes=intake.notes + tuple(stopped) + tuple(doubts),
+        needs_a_look=intake.needs_a_look or bool(doubts),
         seconds=sum(_seconds(cell) for cell in executed.cells),
     )
 
@@ -68,21 +73,38 @@ def _judge_cell(
 
 def _partial_score(cell: NotebookNode, points: float) -> float:
     """Full points, or the number that the test cell ends with, as nbgrader reads it."""
-    for output in cell.outputs:
+    score = _last_number(cell)
+    if score is None:
+        return points
+    return min(max(score, 0.0), points) if math.isfinite(score) else 0.0
+
+
+def _last_number(cell: NotebookNode) -> float | None:
+    for output in cell.get("outputs", []):
         if output.output_type != "execute_result":
             continue
-        try:
-            score = float(output.data.get("text/plain", ""))
-        except (TypeError, ValueError):
-            continue
-        return min(max(score, 0.0), points) if math.isfinite(score) else 0.0
-    return points
+        with contextlib.suppress(TypeError, ValueError):
+            return float(output.data.get("text/plain", ""))
+    return None
+
+
+def _doubt(cell: NotebookNode, template: Template) -> str:
+    """A note about a test that ended as no test should; a person ought to look at it."""
+    name = cell.metadata.nbgrader.grade_id
+    if name in template.hand_graded:
+        return ""
+    if any(out.output_type == "error" and out.ename == GRADER_ERROR for out in cell.outputs):
+        return f"The test {name} could not be judged, which is not the student's fault."
+    score, points = _last_number(cell), template.points[name]
+    if score is None or 0 <= score <= points:
+        return ""
+    return f"The test {name} ended with {score:g} of {points:g} points, which was corrected."
 
 
 def _sentence(error: NotebookNode) -> str:
     """What a student reads about an error: its message, and its name unless it is an assert."""
     message = _ANSI.sub("", str(error.evalue)).strip()
-    if error.ename in STOPPED or (error.ename == "AssertionError" and message):
+    if error.ename in _OWN_WORDS or (error.ename == "AssertionError" and message):
         return message
     return f"{error.ename}: {message}" if message else str(error.ename)
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from typing import Any
+
+import nbformat
+from nbformat import NotebookNode
 
 
 @dataclass(frozen=True)
@@ -23,8 +27,20 @@ class CellResult:
 
 
 @dataclass(frozen=True)
+class Event:
+    """Something that had to be contained: `kind` is an error name of `execute.STOPPED`."""
+
+    kind: str
+    cell: str
+
+
+@dataclass(frozen=True)
 class Result:
-    """The outcome of one student's notebook; `needs_a_look` asks a person to check it."""
+    """The outcome of one student's notebook; `needs_a_look` asks a person to check it.
+
+    `problem` says that the grader itself failed: then this is no grade, and nobody records it.
+    `isolation` is how the student's code was confined.
+    """
 
     student: str
     assignment: str
@@ -33,6 +49,9 @@ class Result:
     notes: tuple[str, ...] = ()
     needs_a_look: bool = False
     seconds: float = 0.0
+    events: tuple[Event, ...] = ()
+    isolation: str = ""
+    problem: str = ""
 
     @property
     def score(self) -> float:
@@ -65,7 +84,32 @@ class Result:
     @classmethod
     def from_json(cls, text: str) -> Result:
         """The inverse of `to_json`."""
-        fields = json.loads(text)
+        return cls.from_fields(json.loads(text))
+
+    @classmethod
+    def from_fields(cls, fields: dict[str, Any]) -> Result:
+        """A result from what its JSON form holds."""
+        fields = dict(fields)
         fields["cells"] = tuple(CellResult(**cell) for cell in fields["cells"])
         fields["notes"] = tuple(fields["notes"])
+        fields["events"] = tuple(Event(**event) for event in fields.get("events", ()))
         return cls(**fields)
+
+
+@dataclass(frozen=True)
+class Graded:
+    """A result together with the executed notebook that it was read from."""
+
+    result: Result
+    notebook: NotebookNode
+
+    def to_json(self) -> str:
+        """Both as one canonical JSON text."""
+        both = {"result": asdict(self.result), "notebook": self.notebook}
+        return json.dumps(both, sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Graded:
+        """The inverse of `to_json`."""
+        both = json.loads(text)
+        return cls(Result.from_fields(both["result"]), nbformat.from_dict(both["notebook"]))

@@ -1,120 +1,248 @@
-"""Start `autograder.execute` on one notebook in a process of its own and wait for it.
+"""Run notebooks through the fork server, which this starts on first use, and wait for them.
 
-Nothing that the notebook does, and no failure of the process that runs it, reaches the caller
-as an exception: a cell that did not run says so in its outputs.
+Nothing that a notebook does, and no failure of the process that runs it, reaches the caller as
+an exception: a cell that did not run says so in its outputs. Only a machine on which no sandbox
+holds is refused, with a CourseError.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
-import json
 import os
-import shutil
+import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nbformat
-import psutil
 from nbformat import NotebookNode
 
-from autograder.execute import NOT_RUN, Limits, add_error
+from autograder import frames
+from autograder.errors import CourseError
+from autograder.execute import NOT_RUN, Limits
+from autograder.job import data_only, job, lay_out, order
+from autograder.kernel import command_line
+from autograder.outputs import add_error
+from autograder.sandbox import HOME, RUNTIME, Level
+from autograder.template import Template
 
-START_UP_S = 90.0  # a loaded machine may take this long to start Python and a kernel
-
-_running: set[subprocess.Popen[bytes]] = set()
+START_UP_S = 120.0  # a loaded machine may take this long to import torch or to start a kernel
+UNSAFE = "Run without a sandbox (--unsafe-local): it could read and change what the grader can."
 
 
 @dataclass(frozen=True)
 class Run:
-    """An executed copy of a notebook, and what went wrong with the grader itself, if anything."""
+    """An executed copy of a notebook, and what went wrong with the grader itself, if anything.
+
+    `isolation` is empty, or the sentence to record with the grade where there was no sandbox.
+    """
 
     notebook: NotebookNode
     problem: str = ""
+    isolation: str = ""
 
 
-def run(notebook: NotebookNode, supplies: Iterable[Path], limits: Limits) -> Run:
-    """Execute a copy of `notebook`; `supplies` are files that its folder must hold."""
-    with tempfile.TemporaryDirectory(prefix="grading-", ignore_cleanup_errors=True) as folder:
-        home = Path(folder)
-        cwd = home / "work"
-        cwd.mkdir()
-        for path in supplies:
-            copy = shutil.copytree if path.is_dir() else shutil.copy
-            copy(path, cwd / path.name)
-        job = {
-            "notebook": str(home / "in.ipynb"),
-            "out": str(home / "out.ipynb"),
-            "cwd": str(cwd),
-            "limits": asdict(limits),
-        }
-        (home / "in.ipynb").write_text(nbformat.writes(notebook), encoding="utf-8")
-        (home / "job.json").write_text(json.dumps(job))
-        problem = _run_process(home, limits.notebook_s + START_UP_S)
-        return Run(_collect(notebook, home / "out.ipynb", problem), problem)
+class _Server:
+    """The fork server of this process, and the connections to its workers."""
 
-
-def _run_process(home: Path, timeout_s: float) -> str:
-    """Run the worker; a sentence where it failed, else an empty string."""
-    environment = {**os.environ, "JUPYTER_RUNTIME_DIR": str(home / "runtime")}
-    with (home / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "autograder.execute", str(home / "job.json")],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            cwd=home,
-            env=environment,
-            start_new_session=True,
-        )
-        _running.add(process)
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="nb-", ignore_cleanup_errors=True)
+        ours, theirs = socket.socketpair()
+        self.log = Path(self._folder.name) / "log"
+        main = f"from autograder.zygote import main; main({theirs.fileno()})()"
+        command = [sys.executable, "-P", "-c", main]
+        shown = command_line(f"{HOME}/{RUNTIME}")  # takes its place in /proc, so needs the room
+        command[-1] += " " * (len("\0".join(shown)) - len("\0".join(command)))
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=self._folder.name,
+                env=_environment(),
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+        theirs.close()
+        self._control = ours
+        self._lock = threading.Lock()
         try:
-            status = process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            return f"the notebook was not done after {timeout_s:g} seconds."
-        finally:
-            _end(process)
-            _running.discard(process)
-    if status == 0:
-        return ""
-    lines = (home / "log").read_text(errors="replace").strip().splitlines()
-    return f"running it failed: {lines[-1][:300] if lines else f'exit status {status}'}"
+            ours.settimeout(START_UP_S)
+            self.level = Level.from_json(frames.receive(ours))
+            ours.settimeout(None)
+        except (EOFError, OSError) as error:
+            self.end()
+            raise RuntimeError(f"the fork server did not start: {_tail(self.log)}") from error
+
+    def worker(self) -> socket.socket:
+        """Fork a worker and return the connection to it."""
+        ours, theirs = socket.socketpair()
+        with theirs, self._lock:
+            socket.send_fds(self._control, [b"w"], [theirs.fileno()])
+        return ours
+
+    def end(self) -> None:
+        """End the server and with it its workers."""
+        self._control.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(2)
+        self.process.kill()
+        self.process.wait()
+        self._folder.cleanup()
+
+
+_server: _Server | None = None
+_starting = threading.Lock()
+_running: set[socket.socket] = set()
+
+
+def start() -> Level:
+    """Start the fork server unless it runs; what its sandbox is worth. Takes seconds once.
+
+    RuntimeError where it cannot be started.
+    """
+    return _get_server().level
+
+
+def require(limits: Limits) -> None:
+    """CourseError with a remedy where submissions would run without a sandbox unasked."""
+    level = start()
+    if level.problem and not limits.unsafe_local:
+        raise CourseError(level.problem)
+
+
+def run(
+    notebook: NotebookNode,
+    supplies: Iterable[Path],
+    limits: Limits,
+    *,
+    template: Template | None = None,
+    files: Mapping[str, Path] | None = None,
+) -> Run:
+    """Execute a copy of `notebook` and return it.
+
+    Its folder holds `files` (relative name: file), which the student handed in, and `supplies`,
+    the instructor's files, which win where names collide. With a `template` the test cells run
+    on the trusted side; without, every cell runs in the kernel. CourseError as in `require`.
+    """
+    try:
+        require(limits)
+    except RuntimeError as error:
+        return Run(_unrun(notebook, str(error)), f"running it failed: {error}")
+    with tempfile.TemporaryDirectory(prefix="nb-", ignore_cleanup_errors=True) as folder:
+        home = Path(folder)
+        for name in ("work", "trusted", "root"):
+            (home / name).mkdir()
+        supplies = list(supplies)
+        lay_out(home / "work", supplies, files or {})
+        lay_out(home / "trusted", supplies, data_only(files or {}))
+        home.chmod(0o711)  # a throw-away user must reach its home where that stays in here
+        told = job(notebook, limits, template, home / "trusted")
+        executed, problem = _converse(home, told, notebook, limits)
+    return Run(executed, problem, UNSAFE if limits.unsafe_local else "")
+
+
+def borrow_kernel(folder: Path, limits: Limits) -> tuple[socket.socket, dict[str, Any]]:
+    """Fork a kernel that someone else will use: the connection to its worker, and where it is.
+
+    `folder` is an empty folder that must stay as long as the kernel; its subfolder `work`, if
+    there is one, holds the files that the kernel's home starts with. RuntimeError where the
+    kernel does not start, CourseError as in `require`.
+    """
+    require(limits)
+    for name in ("work", "root"):
+        (folder / name).mkdir(exist_ok=True)
+    connection = _get_server().worker()
+    try:
+        frames.send(connection, order("kernel", folder, limits))
+        return connection, frames.receive(connection)
+    except (EOFError, OSError) as error:
+        connection.close()
+        raise RuntimeError(f"no kernel could be forked: {_tail(folder / 'log')}") from error
 
 
 def stop_all() -> None:
     """End every worker that is running; for Ctrl-C."""
-    for process in list(_running):
-        _end(process)
+    for connection in list(_running):
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Let the worker clean up after itself, then make sure that nothing of it is left."""
-    family: list[psutil.Process] = []
-    with contextlib.suppress(psutil.Error):
-        family = psutil.Process(process.pid).children(recursive=True)
-    if process.poll() is None:
-        process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(5)
-        process.kill()
-    for child in family:
-        with contextlib.suppress(psutil.Error):
-            child.kill()
-    process.wait()
+def _get_server() -> _Server:
+    global _server
+    with _starting:
+        if _server is None or _server.process.poll() is not None:
+            _server = _Server()
+        return _server
 
 
-def _collect(notebook: NotebookNode, out: Path, problem: str) -> NotebookNode:
-    """The executed notebook as far as it got; code cells that never ran say so."""
+@atexit.register
+def _end_server() -> None:
+    global _server
+    if _server is not None:
+        _server.end()
+        _server = None
+
+
+def _converse(
+    home: Path, told: dict[str, Any], notebook: NotebookNode, limits: Limits
+) -> tuple[NotebookNode, str]:
+    """Give a worker the job and collect the cells that it reports; a sentence where it failed."""
+    executed = deepcopy(notebook)
+    problem = ""
     try:
-        executed = nbformat.read(out, as_version=4)
-    except Exception:
-        executed = deepcopy(notebook)
+        with _get_server().worker() as connection:
+            _running.add(connection)
+            try:
+                connection.settimeout(limits.notebook_s + START_UP_S)
+                frames.send(connection, order("notebook", home, limits))
+                frames.send(connection, told)
+                while "cell" in (said := frames.receive(connection)):
+                    executed.cells[said["cell"]] = nbformat.from_dict(said["content"])
+            finally:
+                _running.discard(connection)
+    except TimeoutError:
+        problem = f"the notebook was not done after {limits.notebook_s + START_UP_S:g} seconds."
+    except (EOFError, OSError, RuntimeError) as error:
+        problem = f"running it failed: {_tail(home / 'log') or error}"
+    return (_unrun(executed, problem) if problem else executed), problem
+
+
+def _environment() -> dict[str, str]:
+    """What the fork server, and so in /proc any kernel, may see of this process's variables."""
+    cache = os.environ.get("COURSE_CACHE_DIR") or str(Path.home() / ".cache" / "course_lib")
+    passed = ("HOME", "PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "MPLCONFIGDIR", "TMPDIR")
+    return {
+        **{name: os.environ[name] for name in passed if name in os.environ},
+        "AUTOGRADER_DATA": cache,
+        "LANG": "C.UTF-8",
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
+        "OPENBLAS_NUM_THREADS": "1",  # its threads would start with the import
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # or the debugger, unused here, warns
+    }
+
+
+def _unrun(notebook: NotebookNode, problem: str) -> NotebookNode:
+    """The executed notebook as far as it got; code cells that never ran say so."""
+    executed = deepcopy(notebook)
     for cell in executed.cells:
         ran = cell.get("execution_count") or cell.get("outputs") or "autograder" in cell.metadata
         if cell.cell_type == "code" and cell.source.strip() and not ran:
-            add_error(cell, NOT_RUN, f"Not run: {problem or 'the notebook stopped before it.'}")
+            add_error(cell, NOT_RUN, f"Not run: {problem}")
     return executed
+
+
+def _tail(log: Path) -> str:
+    with contextlib.suppress(OSError):
+        lines = log.read_text(errors="replace").strip().splitlines()
+        return lines[-1][:300] if lines else ""
+    return ""

@@ -1,11 +1,11 @@
-"""What commands show: one progress bar, one table of results, one form of JSON."""
+"""What commands show: one progress bar, tables of results, and a summary."""
 
 from __future__ import annotations
 
-import json
+import statistics
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from rich.console import Console
 from rich.markup import escape
@@ -20,6 +20,9 @@ from rich.progress import (
 from rich.table import Table
 
 from autograder.result import Result
+
+if TYPE_CHECKING:
+    from autograder.collect import Collected
 
 console = Console()
 errors = Console(stderr=True)
@@ -61,8 +64,8 @@ def results_table(results: Iterable[Result], title: str) -> Table:
     for result in results:
         table.add_row(
             escape(result.student),
-            f"{result.score:g} / {result.max_score:g}",
-            f"{result.by_hand:g}" if result.by_hand else "",
+            "not graded" if result.problem else f"{result.score:g} / {result.max_score:g}",
+            f"{result.by_hand:g}" if result.by_hand and not result.problem else "",
             f"{result.seconds:.1f}",
             escape(what_happened(result)),
         )
@@ -93,6 +96,52 @@ def what_happened(result: Result, most: int = 160) -> str:
     return f"{lost[0].cell}: {reason[:most]}{more}"
 
 
-def print_json(results: Sequence[Result]) -> None:
-    """The results on standard output for a program to read."""
-    print(json.dumps([asdict(result) for result in results], indent=1, sort_keys=True))
+def summary(results: Sequence[Result], seconds: float) -> list[str]:
+    """What a class came to, in a few lines: grades, what needs a look, what was contained."""
+    totals: dict[str, float] = defaultdict(float)
+    for result in results:
+        if not result.problem:
+            totals[result.student] += result.score
+    lines = [f"{len(totals)} students graded in {_duration(seconds)}."]
+    if totals:
+        scores = list(totals.values())
+        lines[0] += (
+            f" Points so far: mean {statistics.mean(scores):.1f}, "
+            f"median {statistics.median(scores):.1f}."
+        )
+    waiting = sum(not result.problem and result.by_hand > 0 for result in results)
+    look = [result.student for result in results if result.needs_a_look]
+    failed = [result.student for result in results if result.problem]
+    events = Counter(event.kind for result in results for event in result.events)
+    repaired = sum(bool(result.notes) for result in results)
+    if waiting:
+        lines.append(f"{waiting} notebooks have answers that a person marks.")
+    if repaired:
+        lines.append(f"{repaired} notebooks have notes (repairs, odd files).")
+    if events:
+        kinds = ", ".join(f"{kind} {count}" for kind, count in events.most_common())
+        lines.append(f"Contained: {kinds}.")
+    if look:
+        lines.append(f"Needs a look: {', '.join(dict.fromkeys(look))}.")
+    if failed:
+        lines.append(f"NOT graded, try again: {', '.join(dict.fromkeys(failed))}.")
+    return lines
+
+
+def collected_table(collected: Iterable[Collected], assignment: str) -> Table:
+    """One row per student whose files were collected."""
+    table = Table(title=f"{assignment}: collected", title_justify="left")
+    for name in ("student", "status", "received"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("files and notes", overflow="fold")
+    for each in collected:
+        files = ", ".join(str(file) for file in each.files)
+        says = "; ".join(filter(None, (files, *each.notes)))
+        received = str(each.received or "")
+        table.add_row(*map(escape, (each.student, each.status, received, says)))
+    return table
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"

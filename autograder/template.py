@@ -30,28 +30,28 @@ class Template:
     source: NotebookNode  # the instructor's: solutions and hidden tests
     graded: NotebookNode  # what is executed: no solutions, hidden tests
     released: NotebookNode  # what students get: neither
+    siblings: tuple[str, ...] = ()  # the other notebooks of the assignment
 
     @classmethod
     def load(cls, course: Course, assignment: str, notebook: str) -> Template:
         """Read the source notebook and derive the other two forms."""
         path = course.source(assignment) / f"{notebook}.ipynb"
-        return cls.from_file(path, assignment, course.config)
+        return cls.from_file(path, assignment, course.config, course.root)
 
     @classmethod
-    def from_file(cls, path: Path, assignment: str, config: Config) -> Template:
-        """As `load`, for a source notebook anywhere."""
+    def from_file(
+        cls, path: Path, assignment: str, config: Config, root: Path | None = None
+    ) -> Template:
+        """As `load`, for a source notebook anywhere; nbgrader's autotests.yml is in `root`."""
         try:
-            source = nbformat.read(path, as_version=4)
+            source = _with_ids(nbformat.read(path, as_version=4))
             MetadataValidator().validate_nb(source)
-            graded = _apply(
-                source, config, "LockCells", "ClearSolutions", "ClearOutput", "ComputeChecksums"
-            )
-            released = _apply(
-                graded, config, "ClearHiddenTests", "ClearMarkScheme", "ComputeChecksums"
-            )
+            graded = _apply(source, _located(config, path.parent, root), _BEFORE_RELEASE, path)
+            released = _apply(graded, config, _AT_RELEASE, path)
         except Exception as error:
             raise CourseError(f"The source notebook {path} cannot be used: {error}") from error
-        return cls(assignment, path.stem, source, graded, released)
+        siblings = tuple(sorted(p.stem for p in path.parent.glob("*.ipynb") if p != path))
+        return cls(assignment, path.stem, source, graded, released, siblings)
 
     @cached_property
     def cells(self) -> dict[str, NotebookNode]:
@@ -79,7 +79,7 @@ class Template:
 
     @cached_property
     def hand_graded(self) -> list[str]:
-        """Grade ids of the answers and tasks that a person marks."""
+        """Grade ids of the answers, tasks and texts that a person marks."""
         return [name for name in self.points if not _has_tests(self.cells[name])]
 
     @cached_property
@@ -131,11 +131,47 @@ def grade_id(cell: NotebookNode) -> str | None:
 
 
 def _has_tests(cell: NotebookNode) -> bool:
-    return not utils.is_solution(cell) and not utils.is_task(cell)
+    return cell.cell_type == "code" and not utils.is_solution(cell) and not utils.is_task(cell)
 
 
-def _apply(notebook: NotebookNode, config: Config, *names: str) -> NotebookNode:
+# What `nbgrader generate_assignment` does, up to what it keeps in the grade book and from there
+# to what it releases (nbgrader.converters.GenerateAssignment.preprocessors).
+_BEFORE_RELEASE = (
+    "IncludeHeaderFooter",
+    "InstantiateTests",
+    "LockCells",
+    "ClearSolutions",
+    "ClearOutput",
+    "ComputeChecksums",
+)
+_AT_RELEASE = ("ClearHiddenTests", "ClearMarkScheme", "ComputeChecksums")
+
+
+def _apply(
+    notebook: NotebookNode, config: Config, names: tuple[str, ...], path: Path
+) -> NotebookNode:
     notebook = deepcopy(notebook)
+    resources = {"metadata": {"path": str(path.parent)}}
     for name in names:
-        notebook, _ = getattr(steps, name)(config=config).preprocess(notebook, {})
+        notebook, _ = getattr(steps, name)(config=config).preprocess(notebook, resources)
+    return _with_ids(notebook)
+
+
+def _with_ids(notebook: NotebookNode) -> NotebookNode:
+    """The notebook in format 4.5, in which every cell has an id, the same one each time."""
+    notebook.nbformat, notebook.nbformat_minor = 4, max(5, notebook.nbformat_minor)
+    taken: set[str] = set()
+    for place, cell in enumerate(notebook.cells):
+        if not cell.get("id") or cell.id in taken:
+            cell.id = f"autograder-{place}"
+        taken.add(cell.id)
     return notebook
+
+
+def _located(config: Config, folder: Path, root: Path | None) -> Config:
+    """The configuration with the path of autotests.yml, which nbgrader seeks where it runs."""
+    located = Config(deepcopy(config))
+    name = located.InstantiateTests.get("autotest_filename", "autotests.yml")
+    if root is not None and not (folder / name).is_file():
+        located.InstantiateTests.autotest_filename = str(root / name)
+    return located

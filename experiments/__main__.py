@@ -15,13 +15,23 @@ from course_lib.results import read
 from experiments import runner
 from experiments.report import write_report
 
-NAMES = (
+NAMES = (  # in the order in which they build on each other
     "checkpoints",
-    "nas_benchmark",
-    "width_resolution",
+    "deep_compression",
+    "compression_order",
+    "distillation_mnist",
+    "missing_digit",
+    "temperature_bits",
+    "ensemble_to_single",
+    "distillation_cifar",
     "quantization",
+    "pruning",
+    "width_resolution",
+    "equal_bytes",
+    "nas_benchmark",
+    "nas_search",
     "engines",
-)  # in the order in which they build on each other
+)
 
 
 def main(arguments: list[str] | None = None) -> int:

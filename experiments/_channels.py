@@ -71,9 +71,10 @@ class GradualThinner:
 
     def __call__(self, model: nn.Module) -> None:
         self.step += 1
+        prune.KeepZeros(self.free)(model)  # before the ranking: the optimizer has moved them
         if self.step % self.every == 0 or self.step == self.steps:
             self._tighten(model)
-        prune.KeepZeros(self.free)(model)
+            prune.KeepZeros(self.free)(model)
 
     @torch.no_grad()
     def _tighten(self, model: nn.Module) -> None:

@@ -31,7 +31,8 @@ from experiments import runner
 from experiments.recipes import Recipe
 
 NORM_LIMIT = 2.0  # of the weights into one unit of a teacher
-ALPHA, BETA = 0.1, 0.9  # weights of the labels and of the teacher
+ALPHA = 0.1  # weight of the labels
+BETA = 1 - ALPHA  # weight of the teacher
 TEACHER = Recipe(
     "mlp",
     "mnist",
@@ -117,6 +118,7 @@ class Lesson:
     logits: Tensor | None
     temperature: float | None
     bfloat16: bool = False
+    alpha: float = ALPHA
 
     def __call__(self, model: nn.Module, inputs: Tensor, rows: Tensor) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
@@ -125,7 +127,8 @@ class Lesson:
         if self.logits is None or self.temperature is None:
             return F.cross_entropy(answers, labels)
         taught = self.logits[rows]
-        return distill.distillation_loss(answers, taught, labels, self.temperature, ALPHA, BETA)
+        shares = (self.alpha, 1 - self.alpha)
+        return distill.distillation_loss(answers, taught, labels, self.temperature, *shares)
 
 
 def learn(
@@ -135,12 +138,14 @@ def learn(
     temperature: float | None,
     seed: int,
     model: nn.Module | None = None,
+    alpha: float = ALPHA,
 ) -> train.FitResult:
     """Train the recipe's student, or a copy of `model`, from the teacher's logits [N, K].
 
-    `logits` belong to the rows of dataset.train; None: from the labels alone.
+    `logits` belong to the rows of dataset.train; None: from the labels alone. With an `alpha` of
+    0 the labels have no say.
     """
-    lesson = Lesson(dataset.train.labels, logits, temperature, recipe.bfloat16)
+    lesson = Lesson(dataset.train.labels, logits, temperature, recipe.bfloat16, alpha)
     rows = torch.arange(len(dataset.train))
     numbered = replace(dataset, train=replace(dataset.train, labels=rows))
     student = recipe.untrained(seed) if model is None else model

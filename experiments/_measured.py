@@ -62,7 +62,7 @@ def _clocks(model: nn.Module, inputs: Tensor) -> tuple[list[float], list[float]]
         cpu.append(time.process_time() - begin)
 
     with torch.inference_mode():
-        latency = measure.latency(call, inputs, warmup=5, repeats=25, threads=1)
+        latency = measure.latency(call, inputs, warmup=5, repeats=20, threads=1)
     return list(latency.samples_s), cpu[5:]
 
 

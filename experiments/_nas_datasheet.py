@@ -10,7 +10,7 @@ from course_lib.nas.benchmark_space import (
 )
 from course_lib.nas.tabular import TabularBenchmark
 from course_lib.results import Table
-from experiments._nas_statistics import summary
+from experiments._nas_statistics import latency_spread, summary
 
 _TEXT = """\
 # Datasheet of nas_benchmark
@@ -80,7 +80,8 @@ accuracy of three architectures.
 Time: all architectures in turn, in an order that changes with every round, 20 rounds of 2 calls
 that do not count and 10 that do; batch 1, one thread, PyTorch without compilation, channels-last
 weights as trained but untrained (time does not depend on what was learned). The machine ran other
-programs as well, so trust the median more than the upper quartile.
+programs as well: the quartiles of a latency lie {apart:.0%} of its median apart (median over
+rows). `python -m experiments.nas_latency` measures these columns again, without training.
 
 Hardware: {hardware}. All trainings together took {hours:.1f} CPU hours.
 
@@ -141,6 +142,7 @@ def datasheet(table: Table, recipe: str) -> str:
         params_high=max(params),
         macs_low=min(macs),
         macs_high=max(macs),
+        apart=latency_spread(table),
         fast=min(latencies),
         slow=max(latencies),
         images=TRAIN_IMAGES,

@@ -11,6 +11,8 @@ import numpy as np
 
 from course_lib import pareto
 from course_lib.nas.tabular import TabularBenchmark
+from course_lib.results import Table
+from experiments.runner import Row
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,14 @@ def summary(benchmark: TabularBenchmark) -> Summary:
         macs_frontier=len(cheap),
         latency_frontier=len(fast),
         both_frontiers=len(cheap & fast),
+    )
+
+
+def latency_spread(table: Table) -> float:
+    """The median over rows of (third - first quartile) / median of the latency."""
+    return statistics.median(
+        (row["latency_q3_s"] - row["latency_q1_s"]) / row["latency_s"]
+        for row in map(Row, table.rows)
     )
 
 

@@ -162,7 +162,7 @@ def width_residuals(rows: Rows) -> dict[str, float]:
 
 
 def _odd_widths(table: Table) -> str:
-    seeds = sorted({row["seed"] for row in where(table)})
+    seeds = sorted({row["seed"] for row in where(table, study="widths", net=EFFICIENT)})
     each = [
         width_residuals(where(table, study="widths", net=REDUNDANT, seed=seed)) for seed in seeds
     ]

@@ -156,8 +156,9 @@ def _row(card: dict[str, Any], size: int, params: int, macs: int) -> Row:
 
 def reading(table: Table) -> str:
     """What the table says."""
-    total = sum(row["size_bytes"] for row in table.rows) / 1e6
-    accuracies = [row for row in table.rows if row["metric"] == "test_accuracy"]
+    rows: list[Row] = [dict(row) for row in table.rows]
+    total = sum(row["size_bytes"] for row in rows) / 1e6
+    accuracies = [row for row in rows if row["metric"] == "test_accuracy"]
     said = ", ".join(f"{row['name']} {row['value']:.2%}" for row in accuracies)
     return (
         f"{len(table)} files of together {total:.1f} MB. Test accuracy of the weights as read "
@@ -170,7 +171,7 @@ def reading(table: Table) -> str:
 
 def figure(table: Table) -> tuple[Figure, str]:
     """Accuracy against multiply-adds, area by file size."""
-    rows = [row for row in table.rows if row["metric"] == "test_accuracy"]
+    rows: list[Row] = [dict(row) for row in table.rows if row["metric"] == "test_accuracy"]
     fig, axes = plot.subplots(size=(6.5, 4.2))
     for row in rows:
         marker = "o" if row["dataset"] == "mnist" else "s"

@@ -168,7 +168,7 @@ def reading(table: Table) -> str:
             f"pruning first, {mean(second):.2f} ± {_spread(second):.2f} % ({sizes[1]:,.0f} "
             f"bytes) quantizing first, difference {difference:+.2f}, {verdict}"
         )
-    dense = [row["test_error_percent"] for row in table.rows if row["order"] == "dense"]
+    dense = _values(table, (0, 0, 32), "dense", "test_error_percent")
     counts = {verdict: verdicts.count(verdict) for verdict in dict.fromkeys(verdicts)}
     return (
         f"The dense network has {mean(dense):.2f} ± {_spread(dense):.2f} % test error. "
@@ -232,6 +232,7 @@ def figure(table: Table) -> tuple[Figure, str]:
             )  # fmt: skip
         ax.set_xticks(range(len(keys)), [f"{k[1]:.0%} zeros\n{k[2]} bits" for k in keys])
         title = "each step retrained" if with_retraining else "without retraining"
+        ax.margins(x=0.2)
         ax.set(yscale="log", ylabel="test error (%)", title=title)
         ax.legend(fontsize=8)
     return fig, (

@@ -120,13 +120,14 @@ def _ms(seconds: float | None) -> float | None:
 
 def _ratios(table: Table, batch: int) -> dict[str, list[float]]:
     """For every engine, its time over eager's, one value per network."""
+    rows: list[Row] = [dict(row) for row in table.rows]
     eager = {
         row["net"]: row["latency_ms"]
-        for row in table.rows
+        for row in rows
         if row["engine"] == "eager" and row["batch"] == batch
     }
     ratios: dict[str, list[float]] = {}
-    for row in table.rows:
+    for row in rows:
         if row["batch"] == batch and row["latency_ms"] and eager.get(row["net"]):
             ratios.setdefault(row["engine"], []).append(row["latency_ms"] / eager[row["net"]])
     return ratios
@@ -142,10 +143,11 @@ def reading(table: Table) -> str:
             if engine != "eager"
         )
         said.append(f"at batch {batch}: {spans}")
-    failed = [f"{row['net']} in {row['engine']}" for row in table.rows if not row["latency_ms"]]
+    rows: list[Row] = [dict(row) for row in table.rows]
+    failed = [f"{row['net']} in {row['engine']}" for row in rows if not row["latency_ms"]]
     wide = max(
         (row["latency_q3_ms"] - row["latency_q1_ms"]) / row["latency_ms"]
-        for row in table.rows
+        for row in rows
         if row["latency_ms"]
     )
     return (
@@ -161,12 +163,13 @@ def reading(table: Table) -> str:
 
 def figure(table: Table) -> tuple[Figure, str]:
     """Latency per network and engine."""
-    nets = list(dict.fromkeys(row["net"] for row in table.rows))
+    table_rows: list[Row] = [dict(row) for row in table.rows]
+    nets = list(dict.fromkeys(row["net"] for row in table_rows))
     fig, axes = plot.subplots(1, len(BATCHES), size=(10.0, 4.4), sharey=True, squeeze=False)
-    engines = list(dict.fromkeys(row["engine"] for row in table.rows))
+    engines = list(dict.fromkeys(row["engine"] for row in table_rows))
     for axis, batch in zip(axes[0], BATCHES, strict=True):
         for i, engine in enumerate(engines):
-            rows = [r for r in table.rows if r["engine"] == engine and r["batch"] == batch]
+            rows = [r for r in table_rows if r["engine"] == engine and r["batch"] == batch]
             points: list[Any] = [(nets.index(r["net"]), r["latency_ms"]) for r in rows]
             points = [(x + 0.09 * (i - len(engines) / 2), y) for x, y in points if y]
             if points:

@@ -14,6 +14,7 @@ from functools import cache, partial
 
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from course_lib import cost, data, pareto, plot, train
 from course_lib.nas.benchmark_space import (
@@ -27,7 +28,7 @@ from course_lib.nas.space import Architecture
 from course_lib.nas.tabular import TabularBenchmark
 from course_lib.results import Table
 from experiments._nas_datasheet import datasheet
-from experiments._nas_statistics import summary
+from experiments._nas_statistics import latency_spread, summary
 from experiments._small_training import SEEDS, Timing, built, interleaved_latency, through_file
 from experiments.runner import Job, Row
 
@@ -60,7 +61,7 @@ def jobs(quick: bool) -> list[Job]:
 
 
 def _train(name: str, architecture: Architecture, quick: bool) -> Iterable[Row]:
-    timing = _latencies(QUICK if quick else None)[name]
+    timing = latencies(QUICK if quick else None)[name]
     for seed in SEEDS:
         result, train_cpu_s = _fit(architecture, seed, quick)
         model, size = through_file(result.model, techniques=())
@@ -107,7 +108,7 @@ def _images() -> data.Dataset:
 
 
 @cache
-def _latencies(names: tuple[str, ...] | None) -> dict[str, Timing]:
+def latencies(names: tuple[str, ...] | None) -> dict[str, Timing]:
     """Time the named architectures (all if None), once per process.
 
     Untrained ones: how long a network takes does not depend on what it has learned.
@@ -123,7 +124,7 @@ def _latencies(names: tuple[str, ...] | None) -> dict[str, Timing]:
 
 def reading(table: Table) -> str:
     """What the table says."""
-    s = summary(TabularBenchmark(table))
+    s, apart = summary(TabularBenchmark(table)), latency_spread(table)
     return f"""{s.count} architectures with {s.seeds} seeds each. Mean test accuracy goes from
     {s.worst:.1%} to {s.best:.1%}. Between architectures the standard deviation is
     {s.between:.2%}, between seeds of one architecture {s.within:.2%} in the median, and the ranks
@@ -133,11 +134,12 @@ def reading(table: Table) -> str:
     intervals, not corrected for many comparisons). MACs are not latency: their ranks correlate
     with {s.macs_latency:.2f}, the frontier of accuracy and MACs has {s.macs_frontier}
     architectures, that of accuracy and latency {s.latency_frontier}, and {s.both_frontiers} are
-    on both. At batch 1 these networks are so small that the time goes into starting operations,
-    so latency mostly counts layers; on another engine or device the order would be another. The
-    networks were trained for {EPOCHS} short epochs and by one recipe for all; the table does not
-    show which architecture would be best when trained to the end, on more images, or with a
-    recipe of its own."""
+    on both. The quartiles of a latency lie {apart:.0%} of its median apart (median over rows),
+    and smaller differences than that are none. At batch 1 these networks are so small that the
+    time goes into starting operations, so latency mostly counts layers; on another engine or
+    device the order would be another. The networks were trained for {EPOCHS} short epochs and by
+    one recipe for all; the table does not show which architecture would be best when trained to
+    the end, on more images, or with a recipe of its own."""
 
 
 def figure(table: Table) -> tuple[Figure, str]:
@@ -160,6 +162,7 @@ def figure(table: Table) -> tuple[Figure, str]:
         line = [values[j] for j in best], [accuracy[j] for j in best]
         panel.step(*line, where="post", color="black", linewidth=0.8, label="Pareto frontier")
         panel.set(xscale="log", xlabel=label)
+        panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         panel.xaxis.set_major_formatter("{x:g}")
         panel.xaxis.set_minor_formatter("")
     axes[0].set_ylabel("test accuracy, mean of 3 seeds (%)")

@@ -217,7 +217,8 @@ def _widths(net: str, seed: int, quick: bool) -> Iterator[Row]:
     cut = partial(_channels.keep_channels, about.model, about.example)
     made = {name: cut(kept) for name, kept in width_rules(net, quick).items()}
     read = {name: read_back(about, model) for name, model in made.items()}
-    timed = times(about, {name: back for name, (_, back) in read.items()}, passes=5)
+    models = {name: model for name, (_, model) in read.items()}
+    timed = times(about, models, passes=1 if quick else 5)
     for name, (row, _) in read.items():
         labels = Plan("magnitude", "channels", "one_shot", ()).labels
         labels |= {"sparsity": round(row["weight_sparsity"], 4), "kept": str(name)}

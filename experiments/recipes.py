@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_lib import augment, data, models, train
+from course_lib.train import FitResult
 
 CIFAR_NOTE = "cifar10 (JPEG-compressed copies)"
 
@@ -57,15 +58,15 @@ class Recipe:
         with torch.random.fork_rng([]):
             torch.manual_seed(seed)
             model = models.by_name(self.builder, **self.arguments)
-        return model.to(memory_format=torch.channels_last)
+        return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def train(self, dataset: data.Dataset, seed: int, **extra: Any) -> train.FitResult:
+    def train(self, dataset: data.Dataset, seed: int, **extra: Any) -> FitResult:
         """Train the network of `seed`; `extra` goes to `train.fit`."""
         return self.continue_training(self.untrained(seed), dataset, seed, **extra)
 
     def continue_training(
         self, model: nn.Module, dataset: data.Dataset, seed: int, **extra: Any
-    ) -> train.FitResult:
+    ) -> FitResult:
         """Train a copy of `model` in the same manner."""
         steps = [augment.flip] if self.flip else []
         steps += [partial(augment.shift, pixels=self.shift)] if self.shift else []

@@ -10,7 +10,10 @@ from course_lib.results import read
 
 
 def write_report(module: ModuleType, folder: Path) -> None:
-    """Write NAME.md (title, reading, what the columns mean) and NAME.png beside NAME.csv."""
+    """Write NAME.md (title, reading, figure) and NAME.png beside NAME.csv.
+
+    A module may have more to say: `documents(table)` maps file names to their text.
+    """
     name = module.__name__.rpartition(".")[2]
     table = read(folder / f"{name}.csv")
     figure, alt = module.figure(table)
@@ -19,3 +22,6 @@ def write_report(module: ModuleType, folder: Path) -> None:
     reading = "\n".join(textwrap.wrap(" ".join(module.reading(table).split()), 99))
     text = f"# {title}\n\n{reading}\n\n![{alt}]({name}.png)\n"
     (folder / f"{name}.md").write_text(text, encoding="utf-8")
+    documents: dict[str, str] = getattr(module, "documents", lambda table: {})(table)
+    for file, content in documents.items():
+        (folder / file).write_text(content, encoding="utf-8")

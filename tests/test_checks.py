@@ -16,7 +16,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from course_lib.checks import MAX_VALUES, RTOL, close, equal, fresh_rng
+from course_lib.checks import MAX_VALUES, RTOL, close, equal, fresh_rng, vjp
 
 
 def failure(function, *args, **options) -> str:
@@ -393,3 +393,57 @@ def test_checks_still_fail_under_python_o() -> None:
     done = subprocess.run([sys.executable, "-O", "-c", code], capture_output=True, text=True)
     assert done.returncode == 1
     assert "AssertionError: n: expected 2, got 1." in done.stderr
+
+
+# vjp: the gradients of an answer
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (2, 0), (2, 3)])
+def test_vjp_gives_what_autograd_gives(shape: tuple[int, ...]) -> None:
+    a, b, up = torch.rand(shape), torch.rand(shape), torch.rand(shape)
+    pulled = vjp(lambda x, y: x * torch.sin(y), a, b, cotangent=up)
+    torch.testing.assert_close(pulled.value, a * torch.sin(b))
+    torch.testing.assert_close(pulled.gradients, (up * torch.sin(b), up * a * torch.cos(b)))
+
+
+def test_vjp_gives_the_gradients_of_a_models_parameters_by_name() -> None:
+    model, x = torch.nn.Linear(2, 3), torch.ones(4, 2)
+    model.bias.requires_grad_(False)
+    gradients, to_x = vjp(lambda m, x: m(x).sum(), model, x).gradients
+    assert list(gradients) == ["weight"]
+    torch.testing.assert_close(gradients["weight"], torch.full((3, 2), 4.0))
+    torch.testing.assert_close(to_x, model.weight.detach().sum(0).expand(4, 2))
+
+
+def test_vjp_changes_neither_arguments_nor_their_gradients() -> None:
+    model, x = torch.nn.Linear(2, 1), torch.ones(1, 2)
+    vjp(lambda m, x: m(x), model, x)
+    assert model.weight.grad is None
+    assert x.grad is None
+    assert not x.requires_grad
+
+
+def test_vjp_gives_zeros_where_nothing_depends_and_none_for_what_is_no_tensor() -> None:
+    gradients = vjp(lambda x, y, n: n * x, torch.ones(2), torch.ones(3), 2).gradients
+    torch.testing.assert_close(gradients[:2], (torch.full((2,), 2.0), torch.zeros(3)))
+    assert gradients[2] is None
+
+
+@pytest.mark.parametrize("cut", [lambda x: x.detach(), lambda x: torch.ones(2), torch.sign])
+def test_vjp_says_when_no_gradient_flows_back(cut) -> None:
+    if cut is torch.sign:  # its gradient exists and is zero: that is an answer
+        assert vjp(cut, torch.ones(2)).gradients[0].tolist() == [0, 0]
+        return
+    assert "no gradient flows back" in failure(vjp, cut, torch.ones(2))
+
+
+@pytest.mark.parametrize("result", [None, 1.0, [torch.ones(1)]], ids=lambda r: type(r).__name__)
+def test_vjp_refuses_what_is_no_tensor(result: object) -> None:
+    assert type(result).__name__ in failure(vjp, lambda x: result, torch.ones(2))
+
+
+def test_vjp_names_its_own_wrong_arguments() -> None:
+    with pytest.raises(ValueError, match="cotangent"):
+        vjp(torch.relu, torch.ones(2), cotangent=torch.ones(3))
+    with pytest.raises(TypeError, match="floating-point tensor"):
+        vjp(torch.relu, torch.ones(2, dtype=torch.int64))

@@ -20,7 +20,8 @@ from scipy import stats
 from torch import nn
 
 from course_lib import codec
-from course_lib.codec import container, fileformat, huffman, tensors
+from course_lib.codec import container, fileformat, huffman, joint, tensors
+from course_lib.codec.arithmetic import Reader, Writer
 
 COUNTS = st.lists(st.integers(0, 1000), max_size=40)
 TYPES = [
@@ -779,3 +780,215 @@ def test_load_wants_a_model(tmp_path: Path) -> None:
 def test_tensor_size_is_public() -> None:
     assert isinstance(codec.inspect.__doc__, str)
     assert fileformat.TensorSize is codec.TensorSize
+
+
+# the arithmetic code
+
+
+def smallest(state: dict[str, torch.Tensor]) -> bytes:
+    return codec.to_bytes(state, techniques=codec.TECHNIQUES)
+
+
+def sparse_weights(rows: int, columns: int, density: float, levels: int = 4) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randint(1, levels + 1, (rows, columns), generator=generator) / 8
+    return values * (torch.rand(rows, columns, generator=generator) < density)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 1)), max_size=200),
+    st.lists(st.integers(0, 2**32 - 2), max_size=20),
+)
+def test_a_reader_decides_as_the_writer_did(
+    decisions: list[tuple[int, int]], numbers: list[int]
+) -> None:
+    def walk(coder: Writer | Reader, decisions: list, numbers: list) -> tuple[list, list]:
+        bits = [coder.bit(context, value) for context, value in decisions]
+        return bits, [coder.number("n", value) for value in numbers]
+
+    writer = Writer(10**6)
+    walk(writer, decisions, numbers)
+    reader = Reader(writer.finish(), 10**6)
+    blank = [(context, 0) for context, _ in decisions], [0] * len(numbers)
+    assert walk(reader, *blank) == ([value for _, value in decisions], numbers)
+    reader.finish()
+    assert reader.spent() == writer.spent()
+
+
+@pytest.mark.parametrize("share", [0.003, 0.1, 0.5, 0.97])
+def test_a_decision_costs_its_information_and_learning_costs_a_logarithm(share: float) -> None:
+    count = 20_000
+    values = np.random.default_rng(0).random(count) < share
+    writer = Writer(count)
+    for value in values:
+        writer.bit("x", int(value))
+    ideal = count * codec.entropy([values.mean(), 1 - values.mean()])
+    size = 8 * len(writer.finish())
+    # Krichevsky and Trofimov: half a log2 of the count and a bit; forgetting costs the rest.
+    assert ideal <= size + 1e-6
+    assert size <= 1.01 * ideal + 0.5 * math.log2(count) + 1 + 32
+
+
+def test_a_fair_coin_costs_a_bit_and_the_forgetful_counts_stay_positive() -> None:
+    writer = Writer(10**6)
+    for step in range(10_000):
+        writer.bit("x", 0 if step < 9_000 else step % 2)
+    assert min(writer.counts["x"]) >= 1
+    assert sum(writer.counts["x"]) < 2**12
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("shape", [(), (0,), (0, 5), (5, 0), (1,), (3, 1, 7), (6, 4, 3, 3)])
+@pytest.mark.parametrize("density", [0.0, 0.2, 1.0])
+def test_every_tensor_survives_the_joint_code(
+    dtype: torch.dtype, shape: tuple[int, ...], density: float
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randint(-3, 4, shape, generator=generator).abs()
+    state = {
+        "a.w": (values * (torch.rand(shape, generator=generator) < density)).to(dtype),
+        "a.x": torch.randn(3, 2, generator=generator),
+        "µ": torch.ones(2, dtype=torch.bool),
+    }
+    code = joint.encode_joint(state, half=True, codebook=True)
+    decoded = joint.decode_joint(code, 10**5)
+    assert [part.name.decode() for _, part in decoded] == list(state)
+    assert all(same(tensor, state[part.name.decode()]) for tensor, part in decoded)
+
+
+def test_the_joint_code_is_much_shorter_where_form_weighs_most() -> None:
+    state = {f"fc{i}.weight": sparse_weights(30, 40, 0.1) for i in (1, 2, 3)}
+    state["fc2.weight"], state["fc3.weight"] = -state["fc2.weight"], state["fc3.weight"] * 2
+    weights = sum(int(tensor.count_nonzero()) for tensor in state.values())
+    ideal = 3 * 1200 * codec.entropy([0.1, 0.9]) + 2 * weights
+    assert len(codec.to_bytes(state)) > 1.5 * len(smallest(state))
+    assert len(smallest(state)) < ideal / 8 + 128 + 90  # envelope; names, shapes and learning
+
+
+def test_dead_rows_and_columns_are_nearly_free() -> None:
+    weight = sparse_weights(20, 30, 0.3)
+    wide = torch.zeros(200, 600)
+    wide[:20, :30] = weight
+    extra = len(smallest({"w": wide})) - len(smallest({"w": weight}))
+    assert 0 <= extra <= 16
+
+
+def test_neighbours_are_found_and_pay() -> None:
+    image = torch.zeros(40, 28, 28)  # every row of the matrix sees one patch of an image
+    for row in range(40):
+        top, left = row % 20, (7 * row) % 20
+        image[row, top : top + 6, left : left + 6] = 0.5
+    patches = {"w": image.flatten(1)}
+    shuffled = {
+        "w": patches["w"][:, torch.randperm(784, generator=torch.Generator().manual_seed(0))]
+    }
+    assert set(joint._distances(patches["w"].numpy() != 0)) == {1, 28}
+    assert 2 * len(smallest(patches)) < len(smallest(shuffled))
+
+
+def test_arithmetic_files_are_exact_deterministic_and_booked_to_the_byte(tmp_path: Path) -> None:
+    model = small_model()
+    size = codec.save(model, tmp_path / "m", techniques=codec.TECHNIQUES)
+    assert size.total_bytes < codec.save(model, tmp_path / "h").total_bytes
+    codec.save(model, tmp_path / "again", techniques=codec.TECHNIQUES)
+    assert (tmp_path / "m").read_bytes() == (tmp_path / "again").read_bytes()
+    loaded = codec.load(tmp_path / "m", model)
+    assert torch.equal(loaded(inputs()), model(inputs()))
+    assert {tensor.name for tensor in size.tensors} == set(model.state_dict())
+    parts = (size.weight_bytes, size.index_bytes, size.codebook_bytes, size.header_bytes)
+    assert min(parts) > 0
+    sparse = next(tensor for tensor in size.tensors if tensor.name == "4.weight")
+    assert sparse.coding == "half+sparse+codebook+arithmetic" or "sparse" in sparse.coding
+    assert 0 < sparse.index_bytes < 33 * 180 / 8
+
+
+def test_a_tensor_beyond_the_limit_is_coded_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = {"big": sparse_weights(40, 50, 0.1), "small": sparse_weights(5, 6, 0.5)}
+    monkeypatch.setattr(fileformat, "MOST_VALUES", 100)
+    loaded, size = codec.from_bytes(smallest(state))
+    assert all(same(loaded[name], state[name]) for name in state)
+    assert "huffman" in next(t.coding for t in size.tensors if t.name == "big")
+    monkeypatch.setattr(joint, "_MOST_DECISIONS", 20)
+    assert smallest(state) == codec.to_bytes(state)
+
+
+JOINT = joint.encode_joint({"w": sparse_weights(20, 30, 0.2), "b": torch.rand(7)}, True, True)
+
+
+def test_a_part_of_a_joint_code_is_never_taken_for_the_whole() -> None:
+    whole, _ = codec.from_bytes(forged({"#joint": blob(JOINT)}))
+    assert set(whole) == {"w", "b"}
+    refused = 0
+    for end in range(len(JOINT)):
+        try:
+            part, _ = codec.from_bytes(forged({"#joint": blob(JOINT[:end])}), max_bytes=10**5)
+        except codec.CorruptFileError:
+            refused += 1
+            continue
+        assert part.keys() != whole.keys() or not all(same(part[n], whole[n]) for n in whole)
+    assert refused > 0.9 * len(JOINT)
+    for more in (b"\x00", b"\xff", bytes(8)):
+        with pytest.raises(codec.CorruptFileError, match="are not the code"):
+            codec.from_bytes(forged({"#joint": blob(JOINT + more)}))
+
+
+def test_forged_joint_codes_end_in_an_error_or_an_allowed_tensor() -> None:
+    rng = random.Random(0)
+    refused = 0
+    for _ in range(300):
+        data = bytearray(JOINT)
+        for _ in range(rng.randint(1, 3)):
+            data[rng.randrange(rng.choice([4, 20, len(data)]))] = rng.randrange(256)
+        try:
+            state, size = codec.from_bytes(forged({"#joint": blob(data)}), max_bytes=10**5)
+        except codec.CorruptFileError:
+            refused += 1
+            continue
+        assert sum(tensor.nbytes for tensor in state.values()) == size.decoded_bytes <= 10**5
+        assert all(bool(torch.isfinite(tensor.float()).all()) for tensor in state.values())
+    assert refused > 100
+
+
+def bomb(*shape: int, count: int = 1) -> bytes:
+    """A code that announces tensors of zeros, which cost hardly a bit."""
+    writer = Writer(10**7)
+    for number in range(count):
+        writer.bit("more", 1)
+        part = joint.Part(bytes([97 + number]), (0, 0))
+        joint._code_name(writer, part, bytes([96 + number]) if number else b"")
+        for code in part.types:
+            writer.symbol("type", 4, code)
+        writer.number("axes", len(shape))
+        for length in shape:
+            writer.number("length", length)
+        writer.number("codebook", 0)
+        joint._code_alive(writer, "column", [False] * min(shape[-1], 10**5))
+        joint._code_alive(writer, "row", [False] * min(shape[0], 10**5))
+        for _ in range(2):
+            writer.symbol("distance", 6, 0)
+    writer.bit("more", 0)
+    return writer.finish()
+
+
+def test_announced_sizes_meet_a_limit_before_memory_is_taken() -> None:
+    def read(data: bytes, max_bytes: int) -> dict[str, torch.Tensor]:
+        return codec.from_bytes(forged({"#joint": blob(data)}), max_bytes=max_bytes)[0]
+
+    assert read(bomb(100, 100), 40_000)["a"].shape == (100, 100)
+    for data, limit, words in (
+        (bomb(100, 100), 39_999, "exceeds 39999 bytes"),
+        (bomb(100, 100, count=2), 79_999, "exceeds 39999 bytes"),
+        (bomb(2**30, 2**30), 2**30, "too large"),
+        (bomb(2**30, 0), 2**30, "too large"),
+        (bomb(*[1] * 17), 2**30, "17 axes"),
+    ):
+        with pytest.raises(codec.CorruptFileError, match=words):
+            read(data, limit)
+
+
+def test_a_name_of_the_joint_entry_is_refused() -> None:
+    with pytest.raises(ValueError, match="plain name"):
+        codec.to_bytes({"#joint": torch.ones(3)})
+    with pytest.raises(codec.CorruptFileError, match="stored twice"):
+        codec.from_bytes(forged({"#joint": blob(JOINT), "w": torch.ones(3)}))

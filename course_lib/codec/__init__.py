@@ -25,9 +25,10 @@ from course_lib.codec.huffman import (
     huffman_encode,
 )
 from course_lib.codec.packing import gaps_to_positions, pack, positions_to_gaps, unpack
-from course_lib.codec.tensors import TECHNIQUES
+from course_lib.codec.tensors import DEEP_COMPRESSION, TECHNIQUES
 
 __all__ = [
+    "DEEP_COMPRESSION",
     "TECHNIQUES",
     "CorruptFileError",
     "FileSize",

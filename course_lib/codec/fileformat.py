@@ -2,6 +2,7 @@
 
 A tensor that does not compress is an ordinary entry that any safetensors reader understands; an
 encoded one is an entry of bytes named "<name>#coded", and a tensor equal to another only names it.
+With arithmetic coding all tensors but the largest are together one entry of bytes, "#joint".
 Files come from strangers: the checksum finds damage, and what is forged to pass it still meets a
 limit on the decoded size and a check of every number. Sizes reported here were read from a file.
 """
@@ -22,10 +23,19 @@ from torch import Tensor, nn
 
 from course_lib._validate import check_choice, check_int, check_tensor
 from course_lib.codec.container import CorruptFileError, from_container, read_file, to_container
-from course_lib.codec.tensors import DTYPES, TECHNIQUES, Reader, decode_tensor, encode_tensor
+from course_lib.codec.joint import MOST_VALUES, Part, decode_joint, encode_joint
+from course_lib.codec.tensors import (
+    DEEP_COMPRESSION,
+    DTYPES,
+    TECHNIQUES,
+    Reader,
+    decode_tensor,
+    encode_tensor,
+)
 
 DEFAULT_MAX_BYTES = 1 << 30
 _CODED, _SAME = "#coded", "#same"  # suffixes: encoded bytes; the name of an equal tensor
+_JOINT = "#joint"  # the entry of all tensors that are encoded together
 _MAX_HEADER = 1 << 24  # bytes of a file that are not tensors
 
 
@@ -76,14 +86,16 @@ def save(
     model: nn.Module | Mapping[str, Tensor],
     path: str | os.PathLike[str],
     *,
-    techniques: Collection[str] = TECHNIQUES,
+    techniques: Collection[str] = DEEP_COMPRESSION,
 ) -> FileSize:
     """Write a model (or its state dict) to one file without loss; return what the file weighs.
 
     Per tensor the shortest mix of the allowed `techniques` is kept: "half" (float16 where exact),
     "sparse" (gaps between non-zeros), "codebook" (distinct values and indices), "huffman" (gaps
-    and indices by frequency, not at fixed width). `()` writes plain tensors. Equal tensors are
-    stored once. What loads is equal to the bit, but for -0.0, which becomes 0.0.
+    and indices by frequency, not at fixed width). `()` writes plain tensors, equal ones once.
+    TECHNIQUES has "arithmetic" too: with "sparse", one adaptive code for all tensors of up to a
+    million values, which takes seconds and makes files of a few kB much smaller.
+    What loads is equal to the bit, but for -0.0, which becomes 0.0.
     Raises TypeError for an entry that is no tensor or of an unknown dtype, ValueError for NaN/inf.
     """
     data = to_bytes(model, techniques=techniques)
@@ -138,23 +150,23 @@ def inspect(path: str | os.PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES)
 
 
 def to_bytes(
-    model: nn.Module | Mapping[str, Tensor], *, techniques: Collection[str] = TECHNIQUES
+    model: nn.Module | Mapping[str, Tensor], *, techniques: Collection[str] = DEEP_COMPRESSION
 ) -> bytes:
     """Return the bytes that `save` writes; the same model always gives the same bytes."""
     for technique in techniques:
         check_choice("techniques", technique, TECHNIQUES)
-    entries: dict[str, Tensor] = {}
-    seen: dict[tuple[Any, ...], str] = {}
-    for name, tensor in sorted(_state(model).items()):
-        digest = hashlib.sha256(_raw_bytes(tensor)).digest()
-        first = seen.setdefault((tensor.dtype, tensor.shape, digest), name)
-        if first != name and tensor.nbytes > len(first.encode()):
-            entries[name + _SAME] = _byte_tensor(first.encode())
-        elif (coded := encode_tensor(tensor, techniques)) is not None:
-            entries[name + _CODED] = _byte_tensor(coded)
-        else:
-            entries[name] = tensor
-    return to_container(entries)
+    state = dict(sorted(_state(model).items()))
+    separate = to_container(_entries(state, techniques))
+    if not {"arithmetic", "sparse"} <= set(techniques):
+        return separate
+    small = {name: tensor for name, tensor in state.items() if tensor.numel() <= MOST_VALUES}
+    try:
+        code = encode_joint(small, "half" in techniques, "codebook" in techniques)
+    except ValueError:  # too much for the time that a reader allows
+        return separate
+    others = {name: tensor for name, tensor in state.items() if name not in small}
+    joint = to_container({**_entries(others, techniques), _JOINT: _byte_tensor(code)})
+    return min(separate, joint, key=len)
 
 
 def from_bytes(
@@ -173,6 +185,22 @@ def from_bytes(
         raise CorruptFileError(f"The compressed model cannot be read: {error}.") from error
 
 
+def _entries(state: Mapping[str, Tensor], techniques: Collection[str]) -> dict[str, Tensor]:
+    """One entry per tensor: as it is, encoded, or the name of an equal one."""
+    entries: dict[str, Tensor] = {}
+    seen: dict[tuple[Any, ...], str] = {}
+    for name, tensor in state.items():
+        digest = hashlib.sha256(_raw_bytes(tensor)).digest()
+        first = seen.setdefault((tensor.dtype, tensor.shape, digest), name)
+        if first != name and tensor.nbytes > len(first.encode()):
+            entries[name + _SAME] = _byte_tensor(first.encode())
+        elif (coded := encode_tensor(tensor, techniques)) is not None:
+            entries[name + _CODED] = _byte_tensor(coded)
+        else:
+            entries[name] = tensor
+    return entries
+
+
 def _decode(
     entries: Mapping[str, Tensor], max_bytes: int, file_bytes: int
 ) -> tuple[dict[str, Tensor], FileSize]:
@@ -181,33 +209,42 @@ def _decode(
     left = max_bytes
     # Copies come last: what they copy must have been decoded.
     for key in sorted(entries, key=lambda key: (key.endswith(_SAME), key)):
-        stored = entries[key]
-        name = key.removesuffix(_SAME).removesuffix(_CODED)
-        if name != key and (stored.dtype != torch.uint8 or stored.ndim != 1):
-            raise CorruptFileError(f"{key} must be a row of bytes, not {stored.dtype}.")
-        if key.endswith(_SAME):
-            first = stored.numpy().tobytes().decode()
-            if first not in state or state[first].nbytes > left:
-                raise CorruptFileError(f"{name} repeats {first}, which is missing or too large.")
-            tensor = state[first].clone()
-            size = TensorSize(name, tuple(tensor.shape), f"same as {first}", 0)
-        elif key.endswith(_CODED):
-            tensor, reader = decode_tensor(stored.numpy().tobytes(), left)
-            size = _coded_size(name, tensor, reader)
-        else:
-            tensor = stored
-            size = TensorSize(name, tuple(tensor.shape), "dense", tensor.nbytes)
-        left -= tensor.nbytes
-        if left < 0 or name in state:
-            raise CorruptFileError(f"{name} is stored twice, or exceeds {max_bytes} bytes.")
-        state[name] = _checked(name, tensor)
-        sizes.append(size)
+        for name, tensor, size in _decode_entry(key, entries[key], state, left):
+            left -= tensor.nbytes
+            if left < 0 or name in state:
+                raise CorruptFileError(f"{name} is stored twice, or exceeds {max_bytes} bytes.")
+            state[name] = _checked(name, tensor)
+            sizes.append(size)
     return state, FileSize(file_bytes, max_bytes - left, tuple(sizes))
 
 
-def _coded_size(name: str, tensor: Tensor, reader: Reader) -> TensorSize:
-    spent = reader.spent
-    coding = "+".join(name for name in TECHNIQUES if name in reader.coding) or "dense"
+def _decode_entry(
+    key: str, stored: Tensor, state: Mapping[str, Tensor], left: int
+) -> list[tuple[str, Tensor, TensorSize]]:
+    """The tensors of an entry, which take at most `left` bytes, by name and with their sizes."""
+    name = key.removesuffix(_SAME).removesuffix(_CODED).removesuffix(_JOINT)
+    if name == key:
+        return [(name, stored, TensorSize(name, tuple(stored.shape), "dense", stored.nbytes))]
+    if stored.dtype != torch.uint8 or stored.ndim != 1:
+        raise CorruptFileError(f"{key} must be a row of bytes, not {stored.dtype}.")
+    data = stored.numpy().tobytes()
+    if key == _JOINT:
+        parts = decode_joint(data, left)
+        return [(p.name.decode(), t, _size(p.name.decode(), t, p)) for t, p in parts]
+    if key.endswith(_SAME):
+        first = data.decode()
+        if first not in state or state[first].nbytes > left:
+            raise CorruptFileError(f"{name} repeats {first}, which is missing or too large.")
+        tensor = state[first].clone()
+        return [(name, tensor, TensorSize(name, tuple(tensor.shape), f"same as {first}", 0))]
+    tensor, reader = decode_tensor(data, left)
+    return [(name, tensor, _size(name, tensor, reader))]
+
+
+def _size(name: str, tensor: Tensor, found: Reader | Part) -> TensorSize:
+    """What was booked while decoding; of a joint code whole bytes, the rest counts as header."""
+    spent = {account: int(found.spent[account]) for account in ("weight", "index", "codebook")}
+    coding = "+".join(name for name in TECHNIQUES if name in found.coding) or "dense"
     return TensorSize(
         name, tuple(tensor.shape), coding, spent["weight"], spent["index"], spent["codebook"]
     )
@@ -220,7 +257,8 @@ def _state(model: nn.Module | Mapping[str, Tensor]) -> dict[str, Tensor]:
         raise TypeError(f"model must be an nn.Module or a state dict, got {type(model).__name__}.")
     state = {}
     for name, tensor in entries.items():
-        if not isinstance(name, str) or name == "__metadata__" or name.endswith((_CODED, _SAME)):
+        plain = isinstance(name, str) and not name.endswith((_CODED, _SAME, _JOINT))
+        if not plain or name == "__metadata__":
             raise ValueError(f"A tensor must have a plain name without {_CODED}, got {name!r}.")
         tensor = _checked(name, tensor).detach().cpu().contiguous()
         state[name] = tensor + 0.0 if tensor.is_floating_point() else tensor.clone()

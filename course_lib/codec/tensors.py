@@ -23,7 +23,8 @@ from course_lib.codec._arrays import Integers
 from course_lib.codec.huffman import code_lengths, huffman_decode, huffman_encode
 from course_lib.codec.packing import gaps_to_positions, pack, positions_to_gaps, unpack
 
-TECHNIQUES = ("half", "sparse", "codebook", "huffman")
+DEEP_COMPRESSION = ("half", "sparse", "codebook", "huffman")
+TECHNIQUES = (*DEEP_COMPRESSION, "arithmetic")
 DTYPES = (
     torch.float32,
     torch.float16,
@@ -50,8 +51,8 @@ def encode_tensor(tensor: Tensor, techniques: Collection[str]) -> bytes | None:
 
     Exact to the bit. Layout: dtype, stored dtype, shape, flags, [gaps], [codebook], values.
     """
-    stored = _as_half(tensor) if "half" in techniques else tensor
-    patterns = _bit_patterns(stored)
+    stored = as_half(tensor) if "half" in techniques else tensor
+    patterns = bit_patterns(stored)
     types = (DTYPES.index(tensor.dtype), DTYPES.index(stored.dtype))
     head = struct.pack(f"<BBB{tensor.ndim}I", *types, tensor.ndim, *tensor.shape)
     sparse = (False, True) if "sparse" in techniques else (False,)
@@ -96,7 +97,7 @@ def decode_tensor(data: bytes, max_bytes: int) -> tuple[Tensor, Reader]:
         patterns = dense
     if stored != dtype:
         reader.coding.add("half")
-    return _from_bit_patterns(patterns, stored).to(dtype).reshape(shape), reader
+    return from_bit_patterns(patterns, stored).to(dtype).reshape(shape), reader
 
 
 @dataclass
@@ -223,7 +224,7 @@ def _decode_stream(reader: Reader, count: int, alphabet: int, account: str) -> I
     return unpack(packed, max(bits, 1), count)
 
 
-def _as_half(tensor: Tensor) -> Tensor:
+def as_half(tensor: Tensor) -> Tensor:
     """The tensor in float16 if that loses nothing, else as it is."""
     if tensor.dtype not in (torch.float32, torch.float64):
         return tensor
@@ -231,12 +232,12 @@ def _as_half(tensor: Tensor) -> Tensor:
     return half if torch.equal(half.to(tensor.dtype), tensor) else tensor
 
 
-def _bit_patterns(tensor: Tensor) -> Patterns:
+def bit_patterns(tensor: Tensor) -> Patterns:
     size = tensor.element_size()
     integers = tensor.contiguous().reshape(-1).view(_SIGNED[size]).numpy()
     return integers.view(f"<u{size}")
 
 
-def _from_bit_patterns(patterns: Patterns, dtype: torch.dtype) -> Tensor:
+def from_bit_patterns(patterns: Patterns, dtype: torch.dtype) -> Tensor:
     integers = np.array(patterns).view(f"<i{dtype.itemsize}")
     return torch.from_numpy(integers).view(dtype)

@@ -7,6 +7,12 @@ Papers: Zoph and Le 2017; Real et al. 2019; Liu et al. 2019 (DARTS); Tan et al. 
 Cai et al. 2020 (once-for-all); Yu and Huang 2019 (sandwich rule).
 """
 
+from course_lib.nas.benchmark_space import (
+    BENCHMARK_SPACE,
+    architecture_name,
+    benchmark_images,
+    benchmark_network,
+)
 from course_lib.nas.cell import Cell, cell_operations, mixed_cell
 from course_lib.nas.controller import ReinforceResult, reinforce, reinforce_gradient
 from course_lib.nas.darts import (
@@ -26,8 +32,10 @@ from course_lib.nas.supernet_training import (
     sandwich_loss,
     sandwich_step,
 )
+from course_lib.nas.tabular import SimulatedTraining, TabularBenchmark, TrainedArchitecture
 
 __all__ = [
+    "BENCHMARK_SPACE",
     "Architecture",
     "Cell",
     "Evaluated",
@@ -35,9 +43,15 @@ __all__ = [
     "NasResult",
     "ReinforceResult",
     "SearchSpace",
+    "SimulatedTraining",
     "Supernet",
+    "TabularBenchmark",
+    "TrainedArchitecture",
     "Zero",
+    "architecture_name",
     "architecture_parameters",
+    "benchmark_images",
+    "benchmark_network",
     "cell_operations",
     "darts_step",
     "discretize",

@@ -7,10 +7,15 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from autograder import check as check_module
 from autograder.cli import app
 from autograder.course import Course
+from autograder.result import Graded, Result
 
-COMMANDS = ["release", "grade", "feedback", "export", "check", "verify", "doctor", "demo"]
+COMMANDS = [
+    *("release", "collect", "grade", "feedback", "export", "report"),
+    *("check", "verify", "doctor", "demo"),
+]
 runner = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"})
 
 
@@ -92,3 +97,33 @@ def test_a_folder_that_is_not_a_demo_is_not_deleted(tmp_path):
     outcome = run("demo", "--folder", str(tmp_path))
     assert outcome.exit_code == 2
     assert (tmp_path / "thesis.txt").exists()
+
+
+def test_check_takes_the_files_along_that_the_assignment_mentions(
+    course: Course, template, tmp_path, monkeypatch
+):
+    seen = {}
+
+    def grade_contents(student, contents, terms):
+        seen.update(contents.files)
+        return Graded(Result(student, "mini", "mini", ()), template.graded)
+
+    monkeypatch.setattr(check_module, "grade_contents", grade_contents)
+    path = course.source("mini") / "mini.ipynb"
+    path.write_text(path.read_text().replace("# Squares", "# Squares: hand in net.safetensors"))
+    (tmp_path / "mine.ipynb").write_text(json.dumps(template.released))
+    (tmp_path / "net.safetensors").write_bytes(b"weights")
+    (tmp_path / "thesis.pdf").write_bytes(b"private")
+    run("check", str(tmp_path / "mine.ipynb"), "--course", str(course.root))
+    assert sorted(seen) == ["mini.ipynb", "net.safetensors"]
+
+
+@pytest.mark.parametrize("command", ["verify", "doctor"])
+def test_json_is_all_that_a_program_reads(released: Course, command):
+    outcome = run(command, "--course", str(released.root), "--json")
+    assert isinstance(json.loads(outcome.stdout), list)
+
+
+@pytest.mark.parametrize("command", ["grade", "check", "verify", "demo"])
+def test_running_without_a_sandbox_has_to_be_asked_for(command):
+    assert "--unsafe-local" in run(command, "--help").output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import nbformat
 import psutil
@@ -90,9 +91,9 @@ def test_sys_exit_and_input_are_errors_of_their_own_cell():
 
 
 def test_a_flood_of_output_is_cut_and_the_rest_runs():
-    limits = Limits(output_bytes=10_000, outputs=50)
+    limits = Limits(cell_s=120, output_bytes=10_000, outputs=50)
     cells = run(
-        "print('x' * 10**7)", "for i in range(10_000): display(i)", "print('b')", limits=limits
+        "print('x' * 10**7)", "for i in range(2_000): display(i)", "print('b')", limits=limits
     )
     assert len(printed(cells[0])) < 11_000
     assert "cut off" in printed(cells[0])
@@ -148,8 +149,46 @@ def test_supplies_lie_in_the_working_folder_and_home_is_a_scratch_folder(tmp_pat
 
 
 def test_trouble_of_the_grader_itself_is_said(monkeypatch):
+    monkeypatch.setattr(sandboxed, "_server", None)
     monkeypatch.setattr(sandboxed.sys, "executable", "/bin/false")
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1")])
     executed = sandboxed.run(notebook, [], GENEROUS)
-    assert executed.problem
+    assert "fork server did not start" in executed.problem
     assert errors(executed.notebook.cells[0]) == [NOT_RUN]
+
+
+def test_a_worker_that_dies_keeps_what_its_notebook_did():
+    """As by the machine's out-of-memory killer; the cell that ran then has no result."""
+    source = "import time; time.sleep(600)"
+    cells = [nbformat.v4.new_code_cell(each) for each in ("print('a')", source, "print('b')")]
+    with ThreadPoolExecutor() as pool:
+        task = pool.submit(sandboxed.run, nbformat.v4.new_notebook(cells=cells), [], GENEROUS)
+        server = psutil.Process(sandboxed.start() and sandboxed._server.process.pid)
+        while not (workers := [w for w in server.children() if _has_children(w)]):
+            time.sleep(0.05)
+        time.sleep(2)
+        workers[0].kill()
+        executed = task.result()
+    assert executed.problem
+    assert [errors(cell) for cell in executed.notebook.cells[1:]] == [[NOT_RUN], [NOT_RUN]]
+
+
+def _has_children(process: psutil.Process) -> bool:
+    try:
+        return bool(process.children())
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_a_students_file_cannot_take_the_place_of_a_library_or_of_a_supply(tmp_path):
+    evil = tmp_path / "evil.py"
+    evil.write_text("raise RuntimeError('imported')")
+    for name in ("helper.py", "table.csv"):
+        (tmp_path / name).write_text("value = 1")
+    source = """import queue, torch, random, helper, os
+print(helper.value, open('data/table.csv').read(), os.path.exists('torch.py'))"""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    files = {name: evil for name in ("torch.py", "random.py", "queue.py", "helper.py")}
+    files["data/table.csv"] = tmp_path / "table.csv"
+    executed = sandboxed.run(notebook, [tmp_path / "helper.py"], GENEROUS, files=files)
+    assert printed(executed.notebook.cells[0]) == "1 value = 1 True\n"

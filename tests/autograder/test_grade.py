@@ -13,10 +13,11 @@ from nbgrader.api import Gradebook
 
 from autograder import grade as grade_module
 from autograder.course import Course
+from autograder.engine.pool import in_parallel
 from autograder.errors import CourseError
 from autograder.export import COLUMNS, export, grade_rows, neutral
 from autograder.feedback import write_feedback
-from autograder.grade import grade_class, in_parallel
+from autograder.grade import grade_class
 from autograder.gradebook import record
 from autograder.release import find_leaks, release
 from autograder.result import CellResult, Result
@@ -27,9 +28,7 @@ from autograder.template import Template, by_grade_id
 @pytest.fixture
 def no_kernel(monkeypatch):
     """Execute nothing: what was taken in counts as having run without an error."""
-    monkeypatch.setattr(
-        grade_module.sandboxed, "run", lambda nb, supplies, limits: Run(deepcopy(nb))
-    )
+    monkeypatch.setattr(grade_module.sandboxed, "run", lambda nb, *_, **__: Run(deepcopy(nb)))
 
 
 def hand_in(course: Course, student: str, notebook, name: str = "mini.ipynb") -> None:
@@ -162,23 +161,42 @@ def test_marks_by_hand_survive_grading_again(released, solved, limits):
 
 
 @pytest.mark.usefixtures("no_kernel")
-def test_a_failing_grader_is_a_sentence_and_the_others_go_on(
-    released, solved, limits, monkeypatch
-):
+def test_a_failing_grader_is_no_zero_and_the_others_go_on(released, solved, limits, monkeypatch):
     hand_in(released, "ann", solved)
     hand_in(released, "bob", solved)
-    healthy = grade_module.take_in
+    assert graded(released, limits, "ann")["ann"].score == 7
+    by_grade_id(solved)["square"].source += "  # again"
+    hand_in(released, "ann", solved)
+    attempts = []
 
-    def take_in(folder, template):
-        if "ann" in folder.parts:
-            raise RuntimeError("boom")
-        return healthy(folder, template)
+    def run(notebook, *_, **__):
+        if "# again" in by_grade_id(notebook)["square"].source:
+            attempts.append(1)
+            return Run(deepcopy(notebook), problem="the machine died")
+        return Run(deepcopy(notebook))
 
-    monkeypatch.setattr(grade_module, "take_in", take_in)
+    monkeypatch.setattr(grade_module.sandboxed, "run", run)
     results = graded(released, limits, "ann", "bob")
     assert results["bob"].score == 7
     assert results["ann"].needs_a_look
-    assert "boom" in results["ann"].notes[0]
+    assert "the machine died" in results["ann"].notes[0]
+    assert len(attempts) == grade_module.ATTEMPTS
+    assert in_the_book(released, "ann")["test_square"] == 4
+
+
+@pytest.mark.usefixtures("no_kernel")
+def test_a_grader_that_fails_once_is_tried_again(released, solved, limits, monkeypatch):
+    hand_in(released, "ann", solved)
+    fates = [RuntimeError("boom"), Run(solved, problem="out of disk"), None]
+
+    def run(notebook, *_, **__):
+        fate = fates.pop(0)
+        if isinstance(fate, Exception):
+            raise fate
+        return fate or Run(deepcopy(notebook))
+
+    monkeypatch.setattr(grade_module.sandboxed, "run", run)
+    assert graded(released, limits, "ann")["ann"].score == 7
 
 
 def test_a_failed_write_leaves_the_old_grades(released, template):
@@ -305,7 +323,7 @@ def test_a_mark_scheme_is_hidden_and_waits_for_nobody(course, solved, limits, mo
     nbformat.write(notebook, path)
     release(course, "mini")
     assert "rubric" not in (course.released("mini") / "mini.ipynb").read_text()
-    monkeypatch.setattr(grade_module.sandboxed, "run", lambda nb, *_: Run(deepcopy(nb)))
+    monkeypatch.setattr(grade_module.sandboxed, "run", lambda nb, *_, **__: Run(deepcopy(nb)))
     by_grade_id(solved)["why"].source = "*Write your answer here.*"
     hand_in(course, "ann", solved)
     graded(course, limits, "ann")

@@ -94,3 +94,38 @@ def test_intake_notes_are_kept(solved, template):
     result = judge("ann", intake.notebook, intake, template)
     assert result.notes == ("renamed",)
     assert result.needs_a_look
+
+
+@pytest.mark.parametrize(
+    ("shown", "doubted"),
+    [
+        ("nan", True),
+        ("inf", True),
+        ("-inf", True),
+        ("-1", True),
+        ("3", True),
+        ("2", False),
+        ("0", False),
+    ],
+)
+def test_a_score_that_no_test_should_give_is_flagged(solved, template, shown, doubted):
+    result = judged(
+        solved, template, lambda cells: cells["test_cube"].outputs.append(result_of(shown))
+    )
+    assert result.needs_a_look == doubted
+    assert any("test_cube" in note for note in result.notes) == doubted
+
+
+def test_a_test_that_the_judge_cannot_run_is_flagged(solved, template):
+    fail = error("GraderError", "A test passes on what cannot leave the grader: a lock.")
+    result = judged(solved, template, lambda cells: cells["test_cube"].outputs.append(fail))
+    assert result.needs_a_look
+    assert result.cell("test_cube").reason == fail.evalue
+    assert result.cell("test_cube").score == 0
+
+
+def test_a_students_own_exception_is_said_once(solved, template):
+    fail = error("StudentError", "MyError: boom")
+    result = judged(solved, template, lambda cells: cells["test_cube"].outputs.append(fail))
+    assert result.cell("test_cube").reason == "MyError: boom"
+    assert not result.needs_a_look

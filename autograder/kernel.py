@@ -1,0 +1,146 @@
+"""Become a notebook kernel in a forked process that has imported everything already.
+
+This runs on the student's side: what is in the memory of this process, a student can read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import socket
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import zmq
+from ipykernel import kernelapp
+from ipykernel.iostream import IOPubThread
+from zmq.eventloop.zmqstream import ZMQStream
+
+SERVE_REQUEST, SERVE_REPLY = "serve_request", "serve_reply"
+_PORTS = ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port")
+
+
+def connection(runtime: str, key: str) -> dict[str, Any]:
+    """Jupyter's connection info for unix sockets in the folder `runtime`."""
+    ports = {name: number for number, name in enumerate(_PORTS, 1)}
+    common = {"transport": "ipc", "signature_scheme": "hmac-sha256", "key": key}
+    return {**common, **ports, "ip": f"{runtime}/kernel", "kernel_name": "python3"}
+
+
+def command_line(runtime: str) -> list[str]:
+    """The command line of a kernel that Jupyter starts, with a new connection file's name."""
+    return [sys.executable, "-m", "ipykernel_launcher", "-f", f"{runtime}/kernel-{uuid4()}.json"]
+
+
+def prepare(
+    arguments: list[str], info: dict[str, Any], ready: int, channel: socket.socket | None
+) -> Callable[[], object]:
+    """Bind the sockets of `info`, say so on `ready`, and return what runs the kernel.
+
+    `arguments` is a `command_line`; `info` is written to its connection file, as Jupyter does.
+    `channel` leads to the grader's side of the tests. Says what went wrong on `ready` and ends
+    if it fails.
+    """
+    try:
+        file = Path(arguments[-1])
+        file.write_text(json.dumps(info))
+        file.chmod(0o600)
+        answer = _test_handler(channel) if channel is not None else None
+        _look_like_a_fresh_process(arguments)
+        run = _kernel(str(file), answer)
+        os.write(ready, b"ready")
+        os.close(ready)
+        return run
+    except BaseException as error:
+        os.write(ready, f"{type(error).__name__}: {error}"[:2000].encode())
+        os._exit(1)
+
+
+def environment(home: str) -> dict[str, str]:
+    """The environment variables of a student's own kernel, and no others."""
+    programs = os.path.dirname(sys.executable)
+    system = "/usr/local/bin:/usr/bin:/bin"
+    variables = {
+        "HOME": home,
+        "LANG": "C.UTF-8",
+        "LOGNAME": "student",
+        "PATH": f"{programs}:{system}",
+        "SHELL": "/bin/bash",
+        "USER": "student",
+    }
+    if not os.access("/tmp", os.W_OK):
+        variables["TMPDIR"] = home
+    for name in ("OMP_NUM_THREADS",):
+        if name in os.environ:
+            variables[name] = os.environ[name]
+    return variables
+
+
+def _look_like_a_fresh_process(arguments: list[str]) -> None:
+    """Forget the fork server: its environment, arguments, modules and random numbers."""
+    import matplotlib
+    import numpy as np
+
+    variables = environment(os.getcwd())
+    os.environ.clear()
+    os.environ.update(variables)
+    sys.argv[:] = ["ipykernel_launcher.py", *arguments[3:]]
+    sys.orig_argv[:] = arguments
+    # Last, so that nothing a student hands in or writes can take the place of a library.
+    sys.path[:] = [path for path in sys.path if path] + [os.getcwd()]
+    tempfile.tempdir = None
+    random.seed()
+    np.random.seed()  # noqa: NPY002
+    for folder in (matplotlib.get_configdir, matplotlib.get_cachedir):
+        getattr(folder, "cache_clear", lambda: None)()
+    for name in [name for name in sys.modules if name.partition(".")[0] == "autograder"]:
+        del sys.modules[name]
+
+
+class _OutputThread(IOPubThread):
+    """ipykernel's, which takes the output of forked processes over a unix socket, not TCP."""
+
+    def _setup_pipe_in(self) -> None:
+        self._pipe_uuid = os.urandom(16)
+        self._pipe_address = f"ipc://{os.path.dirname(sys.argv[2])}/forked"
+        pipe = self.socket.context.socket(zmq.PULL)
+        pipe.linger = 0
+        pipe.bind(self._pipe_address)
+        self._pipe_in = ZMQStream(pipe, self.io_loop)
+        self._pipe_in.on_recv(self._handle_pipe_msg)
+
+    def _setup_pipe_out(self) -> tuple[zmq.Context[Any], zmq.Socket[Any]]:
+        context = zmq.Context()  # a new one, because a context does not survive a fork
+        pipe = context.socket(zmq.PUSH)
+        pipe.linger = 3000
+        pipe.connect(self._pipe_address)
+        return context, pipe
+
+
+def _kernel(file: str, answer: Callable[..., None] | None) -> Callable[[], object]:
+    vars(kernelapp)["IOPubThread"] = _OutputThread
+    os.environ["COLUMNS"] = "80"  # or argparse asks a terminal that is not there, 0.1 s long
+    app = kernelapp.IPKernelApp.instance()
+    app.initialize(["-f", file, "--HistoryManager.enabled=False", "--quiet"])
+    del os.environ["COLUMNS"]
+    if answer is not None:
+        app.kernel.shell_handlers[SERVE_REQUEST] = partial(answer, app.kernel)
+    start: Callable[[], object] = app.start
+    return start
+
+
+def _test_handler(channel: socket.socket) -> Callable[..., None]:
+    """What the kernel's main thread does when the grader wants to test the student's names."""
+    from autograder.judging.student_side import serve
+
+    def answer(kernel: Any, stream: Any, ident: Any, parent: dict[str, Any]) -> None:
+        serve(channel, kernel.shell.user_ns)
+        kernel.session.send(stream, SERVE_REPLY, {"status": "ok"}, parent, ident=ident)
+
+    return answer

@@ -1,0 +1,65 @@
+"""Every assignment's corpus judged across two processes gets what it gets in a notebook."""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from autograder.corpus_files import CORPUS, Variant, read_variant, variants
+from autograder.course import Course
+from autograder.judging.names import answer_names
+from autograder.template import Template, by_grade_id
+from course_lib import models, plot  # noqa: F401  before the fork, as the zygote does
+
+sys.path.insert(0, str(Path(__file__).parent))
+from two_processes import play
+
+COURSE = Course(Path(__file__).resolve().parents[2])
+PAPERS = [folder.name for folder in sorted(CORPUS.iterdir()) if not folder.name.startswith("__")]
+
+
+@cache
+def paper(assignment: str) -> Template:
+    (notebook,) = COURSE.notebooks(assignment)
+    return Template.load(COURSE, assignment, notebook)
+
+
+def judged(variant: Variant, template: Template, folder: Path) -> dict[str, str]:
+    """What is said about every test of a variant; an empty text where it passed."""
+    cells = by_grade_id(variant.notebook)
+    answers = {name: cells[name].source for name in template.answers}
+    verdicts = play(template.graded, answers, folder, answer_names(template.source))
+    return {
+        name: f"{verdict.error_name}: {verdict.error_message}" if verdict.error_name else ""
+        for name, verdict in verdicts.items()
+    }
+
+
+@pytest.mark.parametrize("assignment", PAPERS)
+def test_the_solution_passes_and_the_release_fails(assignment: str, tmp_path: Path):
+    template = paper(assignment)
+    solution, release = variants(template)[:2]
+    assert set(judged(solution, template, tmp_path).values()) == {""}
+    assert all(judged(release, template, tmp_path).values())
+
+
+FILES = [
+    pytest.param(path, id=f"{path.parent.name}-{path.stem}")
+    for path in sorted(CORPUS.glob("*/*.py"))
+    if path.stem.startswith(("correct_", "wrong_"))
+]
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_every_corpus_file_gets_what_it_deserves(path: Path, tmp_path: Path):
+    template = paper(path.parent.name)
+    variant = read_variant(path, template)
+    said = judged(variant, template, tmp_path)
+    wrong = {test for answer in variant.expect for test in template.tests[answer]}
+    assert {name: text for name, text in said.items() if text and name not in wrong} == {}
+    for answer, phrase in variant.expect.items():
+        texts = [said[test] for test in template.tests[answer] if said[test]]
+        assert any(phrase.lower() in text.lower() for text in texts), (answer, phrase, texts)

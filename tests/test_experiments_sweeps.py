@@ -1,0 +1,360 @@
+"""The sweeps of quantization and pruning: what they cut, store, count and conclude."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import astuple, replace
+from itertools import pairwise, product
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from course_lib import data, models, prune, quantize, surgery, train
+from course_lib.results import Table
+
+# Experiments are run from a checkout, `python -m experiments`, and are not installed.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from experiments import _channels, _measured, _nets, _spread, pruning, quantization
+from experiments import _pruning_report as pruning_report
+from experiments import _quantization_report as quantization_report
+
+EXAMPLE = torch.zeros(1, 1, 28, 28)
+
+
+@pytest.fixture(scope="module")
+def lenet() -> nn.Module:
+    torch.manual_seed(0)
+    return models.lenet_300_100().eval()
+
+
+@pytest.fixture(scope="module")
+def convolutional() -> nn.Module:
+    """Convolution, depthwise convolution and shortcut-free batch norm, all of odd sizes."""
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(1, 7, 3), nn.BatchNorm2d(7), nn.ReLU(), nn.Conv2d(7, 7, 3, groups=7)]
+    layers += [nn.Conv2d(7, 11, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    return nn.Sequential(*layers, nn.Linear(11, 10)).eval()
+
+
+@pytest.fixture
+def about(lenet: nn.Module) -> _nets.Subject:
+    mnist = data.load("mnist")
+    dataset = replace(mnist, train=mnist.train.head(260), validation=mnist.validation.head(50))
+    return _nets.Subject(_nets.REDUNDANT, lenet, dataset, mnist.validation.head(60))
+
+
+# Numbers about seeds
+
+
+def test_drops_pair_each_row_with_the_unchanged_network_of_its_own_seed() -> None:
+    unchanged = [{"net": "a", "seed": s, "accuracy": 0.9 + s / 100} for s in (2, 0, 1)]
+    rows = [{"net": "a", "seed": s, "accuracy": 0.9} for s in (0, 1, 2)]
+    assert _spread.drops(rows, unchanged) == pytest.approx([0.0, 0.01, 0.02])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "verdict"),
+    [
+        ((0.20, 0.21, 0.22), (0.01, 0.02, 0.03), "larger"),
+        ((0.01, 0.02, 0.03), (0.20, 0.21, 0.22), "smaller"),
+        ((0.01, 0.02, 0.03), (0.02, 0.03, 0.01), "no difference shown"),
+        ((0.9,), (0.1,), "not tested"),
+    ],
+    ids=["above", "below", "equal", "one seed"],
+)
+def test_a_comparison_claims_only_what_the_seeds_support(
+    first: tuple[float, ...], second: tuple[float, ...], verdict: str
+) -> None:
+    assert _spread.compare(first, second).endswith(verdict)
+
+
+def test_points_are_percentage_points_with_the_sample_deviation() -> None:
+    assert _spread.points([0.01, 0.03]) == "2.00 ± 1.41"
+    assert _spread.points([0.01]) == "1.00"
+
+
+def test_rows_are_chosen_by_every_wish() -> None:
+    rows = tuple({"a": a, "b": b} for a, b in product((1, 2), (1, 2)))
+    assert _spread.where(Table("t", ("a", "b"), rows), a=1, b=2) == [{"a": 1, "b": 2}]
+
+
+# Files
+
+
+def test_a_file_of_nonzeros_gives_the_same_network_back_in_fewer_bytes(lenet: nn.Module) -> None:
+    pruned = prune.prune_model(lenet, 0.9).model
+    read, size = _nets.through_file(pruned, ["sparse"])
+    assert torch.equal(read(EXAMPLE + 1), pruned(EXAMPLE + 1))
+    assert 4 * 26_620 < size < 0.2 * _nets.through_file(lenet, ["sparse"])[1]
+
+
+@pytest.mark.parametrize("scheme", ["symmetric", "affine", "codebook"])
+@pytest.mark.parametrize("bits", [2, 5, 8])
+def test_a_quantized_file_holds_packed_levels_and_gives_the_same_logits(
+    lenet: nn.Module, scheme: str, bits: int
+) -> None:
+    setting = quantization.Setting(scheme, "channel", "min_max", bits, 32)
+    model = quantization._quantized(lenet, setting, [])
+    read, size = quantization.stored(model)
+    inputs = torch.randn(5, 1, 28, 28)
+    assert torch.equal(read(inputs), model(inputs))
+    levels, the_rest = 266_200 * bits / 8, 410 * 9 + 3 * 256 * 4  # biases, scales, codebooks
+    assert levels < size < levels + the_rest + 3000
+
+
+def test_a_binary_file_holds_a_bit_per_weight(lenet: nn.Module) -> None:
+    setting = quantization.Setting("binary", "channel", "none", 1, 32)
+    model = quantization._quantized(lenet, setting, [])
+    read, size = quantization.stored(model)
+    assert torch.equal(read(EXAMPLE + 1), model(EXAMPLE + 1))
+    assert 266_200 / 8 < size < 266_200 / 8 + 410 * 8 + 3000
+
+
+def test_activations_are_quantized_only_where_the_setting_says(lenet: nn.Module) -> None:
+    inputs = torch.randn(4, 1, 28, 28)
+    observers = [
+        [
+            module.activation_bits
+            for module in quantization._quantized(
+                lenet, quantization.Setting("affine", "tensor", "mse", 4, bits), [inputs]
+            ).modules()
+            if isinstance(module, quantize.QuantizedLayer)
+        ]
+        for bits in (32, 3)
+    ]
+    assert observers == [[None] * 3, [3] * 3]
+
+
+# The plan
+
+
+def test_every_bit_width_meets_every_grid_with_and_without_activations() -> None:
+    settings = list(quantization.ptq_settings(quick=False))
+    assert len(settings) == len({astuple(setting) for setting in settings})
+    tried = {(s.scheme, s.granularity, s.range, s.bits, s.activation_bits) for s in settings}
+    grids = product(("symmetric", "affine"), ("tensor", "channel"), ("min_max", "mse"))
+    for (scheme, granularity, method), bits in product(grids, range(2, 9)):
+        assert (scheme, granularity, method, bits, 32) in tried
+        assert (scheme, granularity, method, bits, bits) in tried
+
+
+def test_training_covers_every_level_of_every_factor() -> None:
+    schemes = ("float", "symmetric", "affine", "codebook", "binary")
+    settings = [s for scheme in schemes for s in quantization.qat_settings(scheme, quick=False)]
+    assert len(settings) == len({astuple(setting) for setting in settings})
+    assert {s.granularity for s in settings} == {"none", "tensor", "channel"}
+    assert {s.bits for s in settings} == {1, *range(2, 9), 32}
+    assert {s.activation_bits for s in settings} == {*range(2, 9), 32}
+
+
+@pytest.mark.parametrize("quick", [True, False], ids=["quick", "full"])
+def test_plans_cover_every_criterion_structure_and_schedule_once(quick: bool) -> None:
+    plans = [*pruning.one_shot_plans(quick), *pruning.retrained_plans(quick)]
+    labels = [tuple(plan.labels.values()) for plan in plans]
+    assert len(labels) == len(set(labels))
+    criteria, structures, schedules = map(set, zip(*labels, strict=True))
+    assert schedules == {"one_shot", "one_shot_retrained", "iterative", "gradual"}
+    assert structures == set(pruning.STRUCTURES)
+    assert criteria >= {"magnitude", "random", "apoz"}
+    assert quick or criteria >= {"taylor", "obd"}
+    assert all(low < high for plan in plans for low, high in pairwise(plan.sparsities))
+    assert all(structure == "channels" for c, structure, _ in labels if c == "apoz")
+
+
+@pytest.mark.parametrize("module", [quantization, pruning], ids=["quantization", "pruning"])
+@pytest.mark.parametrize("quick", [True, False], ids=["quick", "full"])
+def test_no_job_would_be_taken_for_another(module: object, quick: bool) -> None:
+    keys = [job.key for job in module.jobs(quick)]  # type: ignore[attr-defined]
+    for one, other in product(keys, keys):
+        assert one is other or not one.items() <= other.items()
+
+
+# Cutting channels
+
+
+@pytest.mark.parametrize("share", [0.9, 0.5, 0.21])
+def test_no_more_channels_go_than_the_limit_asks_for(
+    convolutional: nn.Module, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_channels, "STEPS", 22)
+    limit = share * _channels.weights(convolutional)
+    fraction = _channels.channel_fraction(convolutional, EXAMPLE, limit)
+    scores = prune.score_model(convolutional)
+
+    def left(fraction: float) -> int:
+        chosen = surgery.weakest_channels(convolutional, EXAMPLE, scores, fraction)
+        return _channels.weights(surgery.remove_channels(convolutional, EXAMPLE, chosen))
+
+    tried = [step / _channels.STEPS for step in range(_channels.STEPS + 1)]
+    assert fraction == next(f for f in tried if left(f) <= limit)
+    thin = _channels.thin(convolutional, EXAMPLE, scores, limit)
+    assert _channels.weights(thin) == left(fraction)
+
+
+def test_an_impossible_limit_leaves_one_channel_per_layer(convolutional: nn.Module) -> None:
+    scores = prune.score_model(convolutional)
+    thin = _channels.thin(convolutional, EXAMPLE, scores, limit=1)
+    assert [layer.out_channels for layer in thin if isinstance(layer, nn.Conv2d)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("kept", [1, 3, 6, 7])
+def test_exactly_the_wanted_channels_are_kept(convolutional: nn.Module, kept: int) -> None:
+    thin = _channels.keep_channels(convolutional, EXAMPLE, lambda n: min(n, kept))
+    convolutions = [layer for layer in thin if isinstance(layer, nn.Conv2d)]
+    assert [layer.out_channels for layer in convolutions] == [kept] * 3
+
+
+def test_gradual_thinning_silences_channels_for_good(convolutional: nn.Module) -> None:
+    model, _ = _nets.through_file(convolutional)
+    thinner = _channels.GradualThinner(EXAMPLE, final=0.6, steps=25)
+    silent: list[set[int]] = []
+    for _ in range(25):
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(0.3 * torch.randn_like(parameter))  # as momentum would
+        thinner(model)
+        if thinner.channels:
+            silenced = surgery.mask_channels(model, EXAMPLE, thinner.channels)
+            for mine, zeroed in zip(model.parameters(), silenced.parameters(), strict=True):
+                assert torch.equal(mine, zeroed)
+        silent.append(set(thinner.channels.get("4", ())))
+    assert all(before <= after for before, after in pairwise(silent))
+    assert len(silent[0]) == 0 < len(silent[10]) < len(silent[-1]) == round(0.6 * 11)
+    inputs = torch.randn(3, 1, 28, 28)
+    smaller = surgery.remove_channels(model, EXAMPLE, thinner.channels)
+    assert torch.allclose(smaller(inputs), model(inputs), rtol=1e-4, atol=1e-4)
+
+
+# Pruning with retraining
+
+
+@pytest.mark.parametrize("structure", pruning.STRUCTURES)
+@pytest.mark.parametrize("schedule", list(pruning.SCHEDULES))
+def test_retrained_networks_are_as_sparse_as_planned(
+    about: _nets.Subject, structure: str, schedule: str
+) -> None:
+    plan = pruning.Plan("magnitude", structure, schedule, (0.8,))
+    model = pruning.SCHEDULES[schedule](about, plan, 0.8, 0)
+    counts = _measured._counts(about, model)
+    assert 0.8 - 1e-4 <= counts["weight_sparsity"] < 0.81
+    weights = _channels.weights(model)
+    assert weights == counts["nonzero_weights"] if structure == "channels" else weights == 266_200
+    if structure == "unstructured_layer":
+        each = [(w == 0).float().mean().item() for w in prune.prunable_weights(model).values()]
+        assert each == pytest.approx([0.8] * 3, abs=1e-3)
+
+
+@pytest.mark.parametrize("schedule", list(pruning.SCHEDULES))
+def test_every_schedule_trains_on_as_many_images(
+    about: _nets.Subject, schedule: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    fit = train.fit
+
+    def counting(model: nn.Module, dataset: data.Dataset, **rest: object) -> train.FitResult:
+        seen.append(len(dataset.train) * int(rest["epochs"]))  # type: ignore[call-overload]
+        return fit(model, dataset, **rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(train, "fit", counting)
+    plan = pruning.Plan("magnitude", "unstructured_global", schedule, (0.5,))
+    pruning.SCHEDULES[schedule](about, plan, 0.5, 0)
+    assert sum(seen) == _nets.RETRAIN_EPOCHS * 260
+
+
+def test_what_was_pruned_stays_pruned_in_the_next_round(about: _nets.Subject) -> None:
+    plan = pruning.Plan("random", "unstructured_global", "iterative", ())
+    first, _ = pruning._pruned(about, about.model, plan, 0.5)
+    second, _ = pruning._pruned(about, first, plan, 0.75)
+    for name, weight in prune.prunable_weights(second).items():
+        assert not weight[prune.prunable_weights(first)[name] == 0].any()
+
+
+# Costs and their reading
+
+
+def test_nonzero_macs_are_the_sum_of_each_layers_macs_times_its_density(
+    about: _nets.Subject,
+) -> None:
+    sparsities = {"fc1.weight": 0.5, "fc2.weight": 0.9, "fc3.weight": 0.0}
+    model = prune.prune_model(about.model, sparsities, scope="layer").model
+    counts = _measured._counts(about, model)
+    assert counts["nonzero_macs"] == 0.5 * 235_200 + 0.1 * 30_000 + 1000
+    assert counts["macs"] == 266_200
+
+
+def test_times_come_for_every_model_and_batch(about: _nets.Subject) -> None:
+    times = _measured.times(about, {"a": about.model, "b": about.model}, passes=2)
+    assert times.keys() == {"a", "b"}
+    for row in times.values():
+        assert (row["batch"], row["single_batch"]) == (_measured.BATCH, 1)
+        numbers = [value for name, value in row.items() if name.endswith("_ms")]
+        assert len(numbers) == 8
+        assert all(value >= 0 for value in numbers)
+
+
+@pytest.mark.parametrize(
+    ("width", "kind"),
+    [(64, "multiples of 16"), (72, "multiples of 8"), (70, "other even"), (71, "odd")],
+)
+def test_widths_are_named_by_their_largest_power_of_two(width: int, kind: str) -> None:
+    assert pruning_report.kind_of_width(width) == kind
+
+
+def test_time_beyond_the_line_is_found_where_it_was_put() -> None:
+    rows = [
+        {"kept": str(w), "macs": 100 * w, "cpu_ms": (1 + 0.001 * w) * (1.1 if w % 2 else 1.0)}
+        for w in range(64, 96)
+    ]
+    found = pruning_report.width_residuals(rows)
+    assert found["odd"] - found["other even"] == pytest.approx(0.1 / 1.05, abs=0.01)
+    assert found["multiples of 16"] == pytest.approx(found["multiples of 8"], abs=0.01)
+
+
+def test_rows_of_a_job_differ_in_the_key_and_open_the_test_split_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        _nets, "_trained", lambda net, seed, quick: _nets.NETS[net].untrained(seed)
+    )
+    before = len(data.test_openings())
+    rows = list(quantization._ptq(_nets.REDUNDANT, 0, True))
+    assert len(data.test_openings()) == before + 1
+    assert len({tuple(row.get(name) for name in quantization.KEY[2:]) for row in rows}) == len(
+        rows
+    )
+    sizes = {
+        row["bits"]: row["size_bytes"]
+        for row in rows
+        if (row["scheme"], row["granularity"], row["activation_bits"])
+        == ("symmetric", "tensor", 32)
+    }
+    assert sizes[2] < sizes[4] < sizes[8] < rows[0]["size_bytes"]
+
+
+def quantization_row(**columns: object) -> dict[str, object]:
+    usual = {"net": _nets.EFFICIENT, "seed": 0, "method": "ptq", "scheme": "symmetric"}
+    grid = {"granularity": "channel", "range": "min_max", "bits": 4, "activation_bits": 4}
+    return usual | grid | {"batch_norm": "kept", "accuracy": 0.9} | columns
+
+
+def test_losses_are_of_the_rows_asked_for_and_not_of_folded_ones() -> None:
+    rows = [
+        quantization_row(method="none", scheme="float", bits=32, activation_bits=32),
+        quantization_row(accuracy=0.8),
+        quantization_row(accuracy=0.7, batch_norm="folded"),
+        quantization_row(accuracy=0.6, activation_bits=32),
+        quantization_row(accuracy=0.5, granularity="tensor"),
+        quantization_row(accuracy=0.4, range="mse"),
+    ]
+    table = Table("quantization", tuple(rows[0]), tuple(rows))  # type: ignore[arg-type]
+    lost = lambda whole, **wanted: quantization_report.losses(
+        table, _nets.EFFICIENT, 4, whole, **wanted
+    )
+    assert lost(True) == pytest.approx([0.1])
+    assert lost(True, batch_norm="folded") == pytest.approx([0.2])
+    assert lost(False) == pytest.approx([0.3])
+    assert lost(True, granularity="tensor") == pytest.approx([0.4])
+    assert lost(True, range="mse") == pytest.approx([0.5])
