@@ -22,7 +22,7 @@ from autograder.engine.ledger import Ledger
 from autograder.engine.pool import fitting_jobs, in_parallel
 from autograder.engine.terms import Terms
 from autograder.errors import CourseError
-from autograder.execute import STOPPED, Limits
+from autograder.execute import NOT_RUN, STOPPED, Limits
 from autograder.files import only_one
 from autograder.gradebook import check_gradebook, recorder
 from autograder.intake import Intake, take_in
@@ -31,6 +31,7 @@ from autograder.result import CellResult, Event, Graded, Result
 from autograder.template import Template, grade_id
 
 ATTEMPTS = 3
+CONTAINED = set(STOPPED) - {NOT_RUN}  # what did not run was not contained
 
 Grader = Callable[[str, Contents, Terms], Graded]
 
@@ -69,7 +70,7 @@ def grade_intake(
         Event(output.ename, grade_id(cell) or f"cell {number}")
         for number, cell in enumerate(run.notebook.cells, 1)
         for output in cell.get("outputs", [])
-        if output.output_type == "error" and output.ename in STOPPED
+        if output.output_type == "error" and output.ename in CONTAINED
     )
     result = replace(result, events=events, isolation=run.isolation, problem=run.problem)
     return Graded(result, run.notebook)

@@ -17,7 +17,7 @@ CONSTRAINTS = dict(
     re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
 )
 CONDA = dict(re.findall(r"^  - ([\w-]+)=([\d.]+)$", (ROOT / "environment.yml").read_text(), re.M))
-CONDA_NAMES = {"torch": "pytorch-cpu", "matplotlib": "matplotlib-base"}
+CONDA_NAMES = {"torch": "pytorch-cpu", "matplotlib": "matplotlib-base", "PyYAML": "pyyaml"}
 STUDENT_EXTRAS = ("parquet", "search", "deploy")
 
 

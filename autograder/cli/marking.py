@@ -46,6 +46,10 @@ def collect(
     preset: Annotated[
         str, typer.Option(help="auto, canvas, moodle, gradescope or plain.")
     ] = "auto",
+    roster: Annotated[
+        Path | None,
+        typer.Option(help="CSV of the platform's names: gradebook, worksheet or roster."),
+    ] = None,
     course: CourseOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -54,7 +58,7 @@ def collect(
 
     where = find_course(course)
     where.check_assignment(assignment)
-    found = run(where, assignment, archive, preset)
+    found = run(where, assignment, archive, preset, roster)
     if as_json:
         print_json(found)
     else:
