@@ -1,0 +1,124 @@
+"""One thing is taken for another."""
+
+
+# %% fold
+# expect: scaled along the inputs
+def fold(weight, bias, gamma, beta, mean, var, eps=1e-5):
+    scale = gamma / torch.sqrt(var + eps)
+    old = torch.zeros_like(mean) if bias is None else bias
+    shape = (1, -1) + (1,) * (weight.ndim - 2)
+    return weight * scale.reshape(shape), (old - mean) * scale + beta
+
+
+# %% dominates
+# expect: the directions are ignored
+def dominates(a, b, directions):
+    signs = [1 if direction == "max" else -1 for direction in directions]
+    gains = [x - y for s, x, y in zip(signs, a, b, strict=True)]
+    return min(gains) >= 0 and max(gains) > 0
+
+
+# %% frontier
+# expect: the directions are ignored
+def frontier(points, directions):
+    signs = [-1] * len(directions)
+    costs = [[s * x for s, x in zip(signs, point)] for point in points]
+
+    def beats(a, b):
+        return a != b and all(x <= y for x, y in zip(a, b))
+
+    return [i for i, b in enumerate(costs) if not any(beats(a, b) for a in costs)]
+
+
+# %% hypervolume
+# expect: reach to zero
+def hypervolume(points, reference, directions):
+    signs = [1 if direction == "max" else -1 for direction in directions]
+    sides = [
+        [s * (x - r) for x, r, s in zip(point, [0, 0], signs, strict=True)] for point in points
+    ]
+    sides = [[abs(w), abs(h)] for w, h in sides]
+    area, height = 0.0, 0.0
+    for width, tall in sorted(sides, reverse=True):
+        area += width * max(tall - height, 0.0)
+        height = max(height, tall)
+    return area
+
+
+# %% difference
+# expect: the spread of runs
+def difference(a, b, t=2.0):
+    a, b = np.array(a, dtype=float), np.array(b, dtype=float)
+    va, vb, n, m = a.var(ddof=1), b.var(ddof=1), len(a), len(b)
+    error = np.sqrt(va + vb)
+    middle = a.mean() - b.mean()
+    return middle - t * error, middle + t * error
+
+
+# %% noisy_frontier
+# expect: errors added
+def noisy_frontier(models, t=2.0):
+    def clearly(a, b):
+        return a[0] - b[0] > t * (a[1] + b[1])
+
+    def beats(a, b):
+        return (a[2] <= b[2] and clearly(a, b)) or (a[2] < b[2] and not clearly(b, a))
+
+    return [i for i, b in enumerate(models) if not any(beats(a, b) for a in models)]
+
+
+# %% same_units
+# expect: bits are not bytes
+def same_units(rows):
+    units = {"bytes": 1, "kb": 1e3, "mb": 1e6, "kib": 2**10, "mib": 2**20}
+    pairs = []
+    for row in rows:
+        if "accuracy" in row:
+            accuracy = 100 * row["accuracy"]
+        elif "accuracy_percent" in row:
+            accuracy = row["accuracy_percent"]
+        else:
+            accuracy = 100 - row["error_percent"]
+        size = row.get("params", 0) * row.get("bits", 0)
+        for unit, factor in units.items():
+            size += factor * row.get(f"size_{unit}", 0)
+        pairs.append((accuracy, size))
+    return pairs
+
+
+# %% equal_bytes
+# expect: better than one is not enough
+def equal_bytes(claims, baselines, noise):
+    verdicts = []
+    for accuracy, size in claims:
+        rivals = [other for other, least in baselines if least <= size]
+        if not rivals:
+            verdicts.append("untested")
+        elif accuracy > min(rivals) + noise:
+            verdicts.append("survives")
+        else:
+            verdicts.append("refuted")
+    return verdicts
+
+
+# %% entropy_bytes
+# expect: a fixed number of bits
+def entropy_bytes(levels):
+    counts = [levels.count(v) for v in set(levels)]
+    n = sum(counts)
+    p = [count / n for count in counts]
+    return n * math.ceil(math.log2(len(p))) / 8
+
+
+# %% submission
+# expect: not a file of such a network
+def student_id():
+    return "instructor"
+
+
+def compressed_model():
+    import io
+
+    file = io.BytesIO()
+    torch.save(models.mlp((16,)).state_dict(), file)
+    return file.getvalue()

@@ -1,0 +1,121 @@
+"""Ties, ends and empty lists."""
+
+
+# %% fold
+# expect: `gamma` is missing
+def fold(weight, bias, gamma, beta, mean, var, eps=1e-5):
+    scale = 1 / torch.sqrt(var + eps)
+    old = torch.zeros_like(mean) if bias is None else bias
+    shape = (-1,) + (1,) * (weight.ndim - 1)
+    return weight * scale.reshape(shape), (old - mean) * scale + beta
+
+
+# %% dominates
+# expect: dominates
+def dominates(a, b, directions):
+    signs = [1 if direction == "max" else -1 for direction in directions]
+    gains = [s * (x - y) for s, x, y in zip(signs, a, b, strict=True)]
+    return sum(gains) > 0
+
+
+# %% frontier
+# expect: always max, then min
+def frontier(points, directions):
+    signs = [-1, *[1] * (len(directions) - 1)]
+    costs = [[s * x for s, x in zip(signs, point)] for point in points]
+
+    def beats(a, b):
+        return a != b and all(x <= y for x, y in zip(a, b))
+
+    return [i for i, b in enumerate(costs) if not any(beats(a, b) for a in costs)]
+
+
+# %% hypervolume
+# expect: hypervolume
+def hypervolume(points, reference, directions):
+    signs = [1 if direction == "max" else -1 for direction in directions]
+    sides = [
+        [s * (x - r) for x, r, s in zip(point, reference, signs, strict=True)] for point in points
+    ]
+    sides = [side for side in sides if min(side) > 0]
+    area, height = 0.0, 0.0
+    for width, tall in sorted(sides, reverse=True):
+        area += width * (tall - height)
+        height = tall
+    return area
+
+
+# %% difference
+# expect: b - a
+def difference(a, b, t=2.0):
+    a, b = np.array(a, dtype=float), np.array(b, dtype=float)
+    va, vb, n, m = a.var(ddof=1), b.var(ddof=1), len(a), len(b)
+    error = np.sqrt(va / n + vb / m)
+    middle = b.mean() - a.mean()
+    return middle - t * error, middle + t * error
+
+
+# %% noisy_frontier
+# expect: noisy_frontier
+def noisy_frontier(models, t=2.0):
+    def clearly(a, b):
+        return a[0] - b[0] > t * (a[1] ** 2 + b[1] ** 2)
+
+    def beats(a, b):
+        return (a[2] <= b[2] and clearly(a, b)) or (a[2] < b[2] and not clearly(b, a))
+
+    return [i for i, b in enumerate(models) if not any(beats(a, b) for a in models)]
+
+
+# %% same_units
+# expect: 1000 bytes in a KiB
+def same_units(rows):
+    units = {"bytes": 1, "kb": 1e3, "mb": 1e6, "kib": 1e3, "mib": 1e6}
+    pairs = []
+    for row in rows:
+        if "accuracy" in row:
+            accuracy = 100 * row["accuracy"]
+        elif "accuracy_percent" in row:
+            accuracy = row["accuracy_percent"]
+        else:
+            accuracy = 100 - row["error_percent"]
+        size = -(-row.get("params", 0) * row.get("bits", 0) // 8)
+        for unit, factor in units.items():
+            size += factor * row.get(f"size_{unit}", 0)
+        pairs.append((accuracy, size))
+    return pairs
+
+
+# %% equal_bytes
+# expect: no baseline means untested
+def equal_bytes(claims, baselines, noise):
+    verdicts = []
+    for accuracy, size in claims:
+        rivals = [other for other, least in baselines if least <= size]
+        if not rivals:
+            verdicts.append("survives")
+        elif accuracy > max(rivals) + noise:
+            verdicts.append("survives")
+        else:
+            verdicts.append("refuted")
+    return verdicts
+
+
+# %% entropy_bytes
+# expect: equally frequent
+def entropy_bytes(levels):
+    counts = [levels.count(v) for v in set(levels)]
+    n = sum(counts)
+    p = [count / n for count in counts]
+    return n * math.log2(len(p)) / 8
+
+
+# %% submission
+# expect: not a file of such a network
+def student_id():
+    return "instructor"
+
+
+def compressed_model():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(784, 16), nn.ReLU(), nn.Linear(16, 10))
+    return codec.to_bytes(net)
