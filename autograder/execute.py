@@ -40,7 +40,8 @@ _TOO_MUCH = {MEMORY_LIMIT: "memory", DISK_LIMIT: "disk", PROCESS_LIMIT: "process
 
 STUDENT, SETUP, TEST = "student", "setup", "test"  # where a code cell runs, see Runner
 
-INTERRUPT_GRACE_S = 3.0
+INTERRUPT_GRACE_S = 5.0
+LATE_OUTPUT_S = 1  # how long the output of an interrupted cell may take, in a flood say
 LAST_OUTPUT_S = 0.2  # how long what a dead kernel still said may take to arrive
 WATCH_EVERY_S = 0.2
 START_UP_S = 60.0
@@ -112,7 +113,13 @@ class Runner:
             return
         start = time.monotonic()
         limit = min(self.limits.cell_s, self.deadline - start)
-        timed_out = await self._within(self._work_of(client, execute, cell, index), limit)
+        patience = execute.iopub_timeout
+        timed_out = await self._within(
+            self._work_of(client, execute, cell, index),
+            limit,
+            lambda: execute.set_trait("iopub_timeout", LATE_OUTPUT_S),
+        )
+        execute.iopub_timeout = patience
         cell.metadata.autograder = {"seconds": round(time.monotonic() - start, 3)}
         self._explain(cell, index, timed_out, whole=limit < self.limits.cell_s)
 
@@ -149,7 +156,9 @@ class Runner:
         finally:
             served.cancel()
 
-    async def _within(self, work: Coroutine[Any, Any, Any], limit: float) -> bool:
+    async def _within(
+        self, work: Coroutine[Any, Any, Any], limit: float, hurry: Callable[[], None]
+    ) -> bool:
         """Let `work` run until it is done, the kernel is gone or the time is; whether it is."""
         task = asyncio.ensure_future(work)
         died = asyncio.ensure_future(self._died.wait())
@@ -157,6 +166,7 @@ class Runner:
         await asyncio.wait({task, died}, timeout=max(limit, 0.0), return_when=first)
         timed_out = not task.done() and not died.done()
         if timed_out:
+            hurry()
             self.kernel.signal(signal.SIGINT)
             await asyncio.wait({task, died}, timeout=INTERRUPT_GRACE_S, return_when=first)
             if not task.done():

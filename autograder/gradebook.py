@@ -11,7 +11,6 @@ import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from copy import deepcopy
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,7 @@ from sqlalchemy.exc import SAWarning, SQLAlchemyError
 from autograder.course import Course
 from autograder.errors import CourseError
 from autograder.files import write_text
+from autograder.formgrader import safe_to_open
 from autograder.result import Result
 from autograder.template import Template
 
@@ -98,8 +98,9 @@ def _record(course: Course, gradebook: Gradebook, result: Result, executed: Note
     """The grades in one transaction, then the notebook: killed between, it is recorded again."""
     folder = course.autograded(result.student, result.assignment)
     path = folder / f"{result.notebook}.ipynb"
-    same_work = _sources(path) == [str(cell.source) for cell in executed.cells]
-    text = nbformat.writes(_annotated(executed, result))
+    annotated = _annotated(executed, result)
+    same_work = _sources(path) == [str(cell.source) for cell in annotated.cells]
+    text = nbformat.writes(annotated)
     stamp = _read_stamp(course.submitted(result.student, result.assignment))
     with _one_transaction(gradebook):
         gradebook.update_or_create_student(result.student)
@@ -193,8 +194,8 @@ def _late_penalty(
 
 
 def _annotated(executed: NotebookNode, result: Result) -> NotebookNode:
-    """The executed notebook with the result in its metadata, for the feedback page."""
-    notebook = deepcopy(executed)
+    """The executed notebook for formgrader, with the result in its metadata for feedback."""
+    notebook = safe_to_open(executed)
     notebook.metadata.autograder = {"result": result.to_json()}
     return notebook
 

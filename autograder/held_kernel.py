@@ -13,9 +13,12 @@ from typing import Any, cast
 
 import nbformat
 from jupyter_client.asynchronous import AsyncKernelClient
+from jupyter_client.channels import AsyncZMQSocketChannel
 from jupyter_client.connect import KernelConnectionInfo
 from nbclient import NotebookClient
+from nbclient.exceptions import CellControlSignal
 from nbformat import NotebookNode
+from traitlets import Type
 
 from autograder.kernel import SERVE_REQUEST
 
@@ -74,9 +77,36 @@ class HeldKernel:
         self.signal(signal.SIGKILL)
 
 
+class _Channel(AsyncZMQSocketChannel):
+    """Passes over what is no message of a kernel: student code can write to these sockets too."""
+
+    async def _recv(self, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
+        while True:
+            parts = await self.socket.recv_multipart(**kwargs)
+            with contextlib.suppress(Exception):  # of many kinds, by what is wrong with it
+                _, signed = self.session.feed_identities(parts)
+                message = self.session.deserialize(signed)
+                if _is_sound(message):
+                    return message
+
+
+def _is_sound(message: dict[str, Any]) -> bool:
+    """Whether a message has the parts that nbclient relies on."""
+    content, parent = message["content"], message["parent_header"]
+    if not (isinstance(content, dict) and isinstance(parent, dict)):
+        return False
+    needed = {"status": "execution_state", "execute_reply": "status"}.get(message["msg_type"])
+    count = content.get("execution_count")
+    return (needed is None or isinstance(content.get(needed), str)) and (
+        count is None or (type(count) is int and 0 <= count < 2**31)
+    )
+
+
 class Client(AsyncKernelClient):
     """A kernel client that knows from the process, not from heartbeats, whether it is alive."""
 
+    shell_channel_class = Type(_Channel)
+    iopub_channel_class = Type(_Channel)
     held: HeldKernel
 
     async def is_alive(self) -> bool:
@@ -113,6 +143,15 @@ class Executor(NotebookClient):
     _messages = 0
 
     def process_message(self, msg: dict[str, Any], cell: NotebookNode, cell_index: int) -> Any:
+        """As nbclient does, but what student code forged and nbclient cannot read is nothing."""
+        try:
+            return self._process_capped(msg, cell, cell_index)
+        except CellControlSignal:  # the cell is done
+            raise
+        except Exception:
+            return None
+
+    def _process_capped(self, msg: dict[str, Any], cell: NotebookNode, cell_index: int) -> Any:
         if msg["msg_type"] in ("status", "execute_input"):
             return super().process_message(msg, cell, cell_index)
         if cell_index != self._index:
@@ -145,6 +184,7 @@ def executor(notebook: NotebookNode, client: Client, output_bytes: int, outputs:
         allow_errors=True,
         raise_on_iopub_timeout=False,
         store_widget_state=False,
+        record_timing=False,
     )
     made.kc = client
     made.output_bytes, made.outputs = output_bytes, outputs

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import binary, counting, huffman, integer, report, sparse
+from benchmarks import binary, counting, grading, huffman, integer, report, sparse
 
 BENCHMARKS = {
     "counting": counting,
@@ -18,6 +18,7 @@ BENCHMARKS = {
     "binary": binary,
     "sparse": sparse,
     "huffman": huffman,
+    "grading": grading,
 }
 FOLDER = Path(__file__).resolve().parent.parent / "build" / "benchmarks"
 

@@ -83,6 +83,8 @@ class Case:
     lost: tests that give nothing; all others must give full points, but for `scores`.
     says: patterns, each found in what the student is told.
     edit: changes the notebook before it is handed in; folder: adds to what is handed in.
+    either: tests that the student himself left to chance.
+    brief: runs until its time is up, so that it should be short.
     """
 
     name: str
@@ -94,6 +96,9 @@ class Case:
     folder: Callable[[Path], Any] | None = None
     events: tuple[str, ...] = ()
     look: bool = False
+    untouched: bool = False
+    brief: bool = False
+    either: tuple[str, ...] = ()
     handed_in_as: str = f"{PAPER}.ipynb"
 
     @property
@@ -122,7 +127,7 @@ class Case:
         why = self.answers.get("why", "It grows.")
         answers = {**RIGHT, "why": why, **self.answers}
         known = {name: filled(text) for name, text in answers.items() if name in template.answers}
-        notebook = template.filled_in(known)
+        notebook = template.filled_in({} if self.untouched else known)
         if self.edit is not None:
             self.edit(notebook)
         folder.mkdir(parents=True)

@@ -6,12 +6,11 @@ so full points prove the denial. A *cheat* answers wrongly and tries to have it 
 
 from __future__ import annotations
 
-import json
 from copy import deepcopy
 from pathlib import Path
 
 import nbformat
-from hostile_course import CUBE, HALF, POINTS, SHARE, SQUARE, TWICE, Case
+from hostile_course import CUBE, POINTS, SHARE, SQUARE, Case
 from nbformat import NotebookNode
 
 from autograder.template import by_grade_id
@@ -45,7 +44,7 @@ for path in ('@COURSE@/gradebook.db', '@COURSE@/assignments/paper/paper.ipynb',
              '@ROOT@/tests/autograder/hostile_course.py', '/etc/shadow'):
     attempt(path, lambda: open(path, 'rb').read())
     attempt(path, lambda: subprocess.check_output(['cat', path], stderr=subprocess.DEVNULL))
-for folder in ('@COURSE@', '@COURSE@/submitted', '@ROOT@/assignments', '@ROOT@/.git', '/root'):
+for folder in ('@COURSE@', '@COURSE@/submitted', '@ROOT@/assignments', '@ROOT@/.git'):
     attempt(folder, lambda: os.listdir(folder))
 for path in glob.glob('/tmp/nb-*/trusted') + glob.glob('/tmp/submission-*'):
     attempt(path, lambda: os.listdir(path))
@@ -109,8 +108,8 @@ except OSError:
 SEARCHES = """
 def square(x):
     import gc, sys
-    words = ['marvel' + 'lous_secret', 'HIDDEN' + ' TESTS', 'negative' + ' numbers']
-    number = 918271816 // 2 * 2
+    words = [''.join(parts) for parts in  # no constant of this cell may hold them
+             (('marvel', 'lous_secret'), ('HIDDEN', ' TESTS'), ('negative', ' numbers'))]
     frame, frames = sys._getframe(), []
     while frame is not None:
         frames.append(frame)
@@ -123,19 +122,16 @@ def square(x):
     for frame in frames:
         texts += [repr(frame.f_code.co_consts), repr(frame.f_code.co_filename)]
     texts += [str(In), str(Out), str(get_ipython().history_manager.input_hist_raw)]
-    here = square.__code__.co_consts
     for text in texts:
-        if any(word in text for word in words) or text == '91827' + '1816':
+        if text not in words and any(word in text for word in words):
             raise RuntimeError('found ' + text[:300])
-    assert 'trusted' + '_side' not in str(frames)
     return x * x
 """
 
 MEMORY = """
 import re
 def square(x):
-    word = b'marvel' + b'lous_sec'
-    mine = ('marvel' + 'lous_sec').encode()
+    word = b'marvel[l]ous_secret = 9[1]827'  # not what it looks for
     with open('/proc/self/maps') as maps, open('/proc/self/mem', 'rb', 0) as memory:
         for line in maps:
             start, end = (int(part, 16) for part in line.split()[0].split('-'))
@@ -146,7 +142,7 @@ def square(x):
                 data = memory.read(end - start)
             except (OSError, ValueError):
                 continue
-            for found in re.finditer(word + b'ret = ', data):
+            for found in re.finditer(word, data):
                 raise RuntimeError('found ' + repr(data[found.start():found.end() + 20]))
     return x * x
 """
@@ -175,10 +171,14 @@ class Strip(ast.NodeTransformer):
     def visit_Assert(self, node): return ast.Pass()
 shell = get_ipython()
 shell.ast_transformers.append(Strip())
-shell.input_transformers_post.append(lambda lines: ['pass'])
+shell.input_transformers_post.append(
+    lambda lines: ['pass'] if 'assert' in str(lines) else lines)
 run = type(shell).run_cell
-type(shell).run_cell = type(shell).run_cell_async = lambda self, *a, **k: run(self, 'None')
-builtins.compile = lambda *a, **k: compile('0', 'x', 'exec')
+type(shell).run_cell = lambda self, cell, *a, **k: run(
+    self, 'None' if 'assert' in cell else cell, *a, **k)
+compiled = builtins.compile
+builtins.compile = lambda source, *a, **k: compiled(
+    '0' if 'assert' in str(source) else source, *a, **k)
 builtins.AssertionError = Warning
 sys.modules['__main__'].AssertionError = Warning
 """
@@ -193,7 +193,7 @@ numpy.testing.assert_allclose = torch.testing.assert_close = lambda *a, **k: Non
 for module in [m for name, m in sys.modules.items() if name.startswith('course_lib.checks')]:
     module.equal = module.close = lambda *a, **k: None
 torch.Tensor.__eq__ = torch.Tensor.tolist = yes
-builtins.abs = builtins.isinstance = lambda *a: True
+builtins.abs = builtins.AssertionError = lambda *a: 0
 """
 
 OWN_POINTS = f"""
@@ -224,10 +224,8 @@ message = json.dumps({'re': 0, 'ok': None, 'error': None, 'sizes': []}).encode()
 frame = struct.pack('>4sIQ', b'edl1', len(message), 0) + message
 """
 
-EDITS_ABSURD = {"metadata": {"nbgrader": 5}}
 
-
-def _no_test(notebook: NotebookNode) -> None:
+def without_test(notebook: NotebookNode) -> None:
     notebook.cells = [c for c in notebook.cells if "test_square" not in str(c.metadata)]
 
 
@@ -387,7 +385,7 @@ os.environ['PATH'] = ''
 os.umask(0o777)
 {SQUARE}
 """
-SHELL = f"""
+SHELL = """
 !rm -rf ~ / 2> /dev/null
 !echo gone > /etc/passwd
 %run nowhere.py
@@ -395,7 +393,6 @@ SHELL = f"""
 %cd /
 import subprocess
 subprocess.run('rm -rf --no-preserve-root / 2> /dev/null', shell=True)
-{SQUARE}
 """
 PROGRESS = f"""
 import sys, warnings
@@ -411,36 +408,30 @@ LISTED = [
     Case("01_correct"),
     Case(
         "02_untouched",
-        edit=lambda notebook: [
-            cell.update(source="# YOUR CODE HERE\nraise NotImplementedError('no answer yet')")
-            for name, cell in by_grade_id(notebook).items()
-            if cell.metadata.nbgrader.solution and cell.cell_type == "code"
-        ],
+        untouched=True,
         lost=ALL,
         says=("No answer",),
     ),
     Case("03_warns", {"square": PROGRESS}),
-    Case("04_loops", {"cube": "while True:\n    pass\n" + CUBE}, CUBES, ("Timed out",)),
+    Case("04_loops", {"cube": "while True:\n    pass\n" + CUBE}, CUBES, ("Timed out",),
+         brief=True),
     Case(
         "04_loops_in_a_test",
         {"cube": "def cube(x):\n    while True: pass"},
         CUBES,
-        ("Timed out",),
-    ),
+        ("Timed out",), brief=True),
     Case(
         "05_swallows_interrupts",
         {"cube": STUBBORN},
         AFTER_SQUARE,
         ("Timed out", "Not run"),
-        events=("TimedOut",),
-    ),
+        events=("TimedOut",), brief=True),
     Case(
         "05_swallows_interrupts_in_a_test",
         {"cube": "def cube(x):" + STUBBORN.replace("\n", "\n    ")},
         AFTER_SQUARE,
-        ("Timed out", "Not run"),
-    ),
-    Case("06_blocks_in_c", {"cube": DEADLOCK}, AFTER_SQUARE, ("Timed out",)),
+        ("Timed out", "Not run"), brief=True),
+    Case("06_blocks_in_c", {"cube": DEADLOCK}, AFTER_SQUARE, ("Timed out",), brief=True),
     Case("08_exits", {"cube": "import os; os._exit(0)"}, AFTER_SQUARE, ("kernel exited",)),
     Case(
         "08_exits_in_a_test",
@@ -461,7 +452,8 @@ LISTED = [
         CUBES,
         ("Memory limit",),
     ),
-    Case("11_fork_bomb", {"cube": FORKS}, AFTER_SQUARE, ("(Process|Memory) limit|Timed out",)),
+    Case("11_fork_bomb", {"cube": FORKS}, AFTER_SQUARE, ("Process limit|Memory limit|Timed out",),
+         brief=True),
     Case("12_thread_bomb", {"cube": THREADS}, CUBES, ("thread|limit",)),
     Case("13_daemon", {"square": DAEMON + SQUARE}),
     Case("14_disk", {"cube": DISK + CUBE}, CUBES, ("Disk limit",)),
@@ -469,14 +461,13 @@ LISTED = [
     Case(
         "16_a_million_displays",
         {"square": f"{SQUARE}\nfor i in range(10**6):\n    display(i)"},
-        says=("Timed out",),
-    ),
+        says=("Timed out",), brief=True),
     Case("16_many_displays", {"square": f"{SQUARE}\nfor i in range(500):\n    display(i)"}),
     Case("17_sys_exit", {"cube": f"import sys\nsys.exit(0)\n{CUBE}"}, CUBES, ("SystemExit",)),
     Case("17_system_exit_in_a_test", {"cube": "def cube(x): raise SystemExit"}, CUBES, ("Exit",)),
     Case("18_input", {"cube": f"input('Score? ')\n{CUBE}"}, CUBES, ("input",)),
     Case("19_syntax", {"cube": "def cube(:"}, CUBES, ("SyntaxError",)),
-    Case("20_no_test", {"cube": "0"}, CUBES, ("test_square",), edit=_no_test),
+    Case("20_no_test", {"cube": "0"}, CUBES, ("test_square",), edit=without_test),
     Case("22_copied", edit=_copied, says=("square",)),
     Case("23_flags_flipped", {"cube": "0"}, CUBES, edit=_flags_flipped),
     Case("24_locked_edited", {"square": WRONG}, ("test_square",), ("9", "test_square"),
@@ -557,25 +548,32 @@ LISTED = [
         ("test_square", *CUBES),
     ),
     Case(
+        "45_too_much",
+        {
+            "square": "def square(x):\n    deep = 9\n    for _ in range(150): deep = [deep]\n"
+            "    return deep",
+            "cube": "def cube(x): return list(range(3 * 10**6))",
+        },
+        ("test_square", *CUBES),
+        ("nested more than", "more than 1,000,000 parts"),
+    ),
+    Case(
         "46_garbage_on_sockets",
         {
             "cube": FORGES + "for each in channels():\n    try: each.send(b'garbage' * 100)\n"
             "    except OSError: pass\n" + CUBE
         },
-        AFTER_SQUARE,
-    ),
+        AFTER_SQUARE, brief=True),
     Case(
         "46_forged_answers",
         {"cube": FORGES + "for each in channels():\n    try: each.send(frame * 3)\n"
          "    except OSError: pass\n" + "def cube(x): return 5"},
-        AFTER_SQUARE,
-    ),
+        AFTER_SQUARE, brief=True),
     Case("47_markup", {"square": DRAWS_MARKUP, "why": MARKUP}),
-    Case("51_shell", {"square": SHELL}),
+    Case("51_shell", edit=lambda notebook: notebook.cells.insert(
+        1, nbformat.v4.new_code_cell(SHELL))),
     Case("51_bash", {"square": "%%bash\nrm -rf ~ 2>/dev/null\nexec sleep 0.1"},
          ("test_square",)),
     Case("52_changes_state", {"square": CHANGES_STATE}),
     Case("53_sees_a_grader", {"square": SEES_A_GRADER}),
 ]  # fmt: skip
-
-__all__ = ["AFTER_SQUARE", "ALL", "CUBES", "HALF", "LISTED", "TWICE", "WRONG", "canary", "json"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from copy import deepcopy
+from pathlib import Path
 
 import nbformat
 from hostile_course import CUBE, SHARE, SQUARE, Case
@@ -44,14 +46,12 @@ HOOKS = """
 import atexit, gc, sys, threading
 def meddle(*a, **k):
     frame = sys._getframe(1)
-    while frame is not None:
-        for name in list(frame.f_locals):
-            if name in ('answer', 'reply', 'value', 'error'):
-                frame.f_locals[name] = 9
-        frame = frame.f_back
-    return meddle
+    for name in ('answer', 'reply', 'value', 'error'):
+        if name in frame.f_locals:
+            frame.f_locals[name] = 9
+    return meddle if 'judging' in frame.f_code.co_filename else None
 sys.settrace(meddle); sys.setprofile(meddle); threading.settrace(meddle)
-gc.callbacks.append(meddle); gc.set_threshold(1)
+gc.callbacks.append(meddle)
 atexit.register(meddle)
 class Dying(list):
     def __del__(self): meddle()
@@ -81,8 +81,9 @@ RAW_MESSAGES = f"""
 kernel = get_ipython().kernel
 session, out = kernel.session, kernel.iopub_socket
 parent = kernel.get_parent('shell')
-contents = ({{}}, {{'text': 5, 'name': 7}}, {{'data': 5}}, {{'data': {{'text/plain': 5}}}}, [1], 'x',
-            {{'execution_state': 'idle'}}, {{'ename': 5, 'evalue': None, 'traceback': 'abc'}},
+contents = ({{}}, {{'text': 5, 'name': 7}}, {{'data': 5}}, {{'data': {{'text/plain': 5}}}},
+            b'[1]', b'x', b'5', b'\\xff', b'[' * 10**5, {{'execution_state': 'idle'}},
+            {{'ename': 5, 'evalue': None, 'traceback': 'abc'}},
             {{'comm_id': 1, 'data': {{'state': 3, 'buffer_paths': 7}}}}, {{'wait': 5}})
 kinds = ('stream', 'execute_result', 'display_data', 'update_display_data', 'error',
          'clear_output', 'comm_open', 'comm_msg', 'comm_close', 'execute_input', 'nonsense',
@@ -90,7 +91,7 @@ kinds = ('stream', 'execute_result', 'display_data', 'update_display_data', 'err
 for kind in kinds:
     for content in contents:
         session.send(out, kind, content, parent=parent)
-        session.send(out, kind, content, parent=5 if kind == 'stream' else {{'msg_id': 5}})
+        session.send(out, kind, content, parent={{'msg_id': 5}})
 out.send_multipart([b'garbage'])
 out.send_multipart([b'<IDS|MSG>', b'no signature', b'{{', b'{{', b'{{', b'{{'])
 out.send_multipart([b'<IDS|MSG>'])
@@ -120,8 +121,8 @@ time.sleep(1)
 """
 ODD_TEXT = f"""
 import sys
-print('\\ud800 \\x00 \\x1b[31mred\\x1b]0;title\\x07 \\u202e \\r\\x08')
-display({{'text/plain': '\\ud800\\x00', 'text/html': 5, 'image/png': [1, 2]}}, raw=True)
+print('\\x00 \\x1b[31mred\\x1b]0;title\\x07 \\u202e \\r\\x08')
+display({{'text/plain': '\\x00', 'text/html': 5, 'image/png': [1, 2]}}, raw=True)
 {SQUARE}
 def cube(x): raise ValueError('\\x1b[31m<script>alert("MARKUP")</script>\\ud800\\x00=1+1')
 """
@@ -178,8 +179,11 @@ get_ipython().run_cell_magic('javascript', '', 'alert("MARKUP")')
 """
 
 
-def _many_cells(notebook: NotebookNode) -> None:
-    notebook.cells += [nbformat.v4.new_code_cell("1 / 0")] * 100_000
+def _many_cells(folder: Path) -> None:
+    cell = {"cell_type": "code", "source": "1 / 0", "metadata": {}, "outputs": []}
+    notebook = json.loads((folder / "paper.ipynb").read_text())
+    notebook["cells"] += [{**cell, "id": str(number)} for number in range(100_000)]
+    (folder / "paper.ipynb").write_text(json.dumps(notebook))
 
 
 def _look_alike_ids(notebook: NotebookNode) -> None:
@@ -214,41 +218,41 @@ MORE = [
     Case("61_poisoned", {"square": POISONED}),
     Case("62_hooks_cheat", {"square": HOOKS + WRONG}, ("test_square",)),
     Case("62_hooks", {"share": HOOKS + SHARE}),
-    Case("63_alarms", {"share": ALARMS.replace(SQUARE, SHARE)}),
+    Case("63_alarms", {"share": ALARMS.replace(SQUARE, SHARE)}, either=("test_share",)),
     Case("64_second_call", {"square": SECOND_CALL}, ("test_square",), ("negative",)),
     Case("65_calls_back_for_ever", {"twice": "def twice(f, x):\n    while True: f(x)"},
-         ("test_twice",), ("Timed out",)),
+         ("test_twice",), ("Timed out",), brief=True),
     Case("65_recurses_for_ever", {"twice": "def twice(f, x): return twice(f, f(x))"},
-         ("test_twice",), ("RecursionError|Timed out",)),
+         ("test_twice",), ("RecursionError|Timed out",), brief=True),
     Case("66_opens_files", {"cube": FILES}, CUBES, ("Too many open files",)),
-    Case("67_many_cells", lost=ALL, says=("cells",), look=True, edit=_many_cells),
+    Case("67_many_cells", lost=ALL, says=("cells",), look=True, folder=_many_cells),
     Case("68_look_alike_ids", edit=_look_alike_ids),
     Case("69_odd_text", {"cube": ODD_TEXT}, CUBES, ("ValueError",)),
     Case("70_comms", {"square": COMMS}),
     Case("71_asks_for_ever", {"cube": "while True:\n    try: input()\n    except Exception: pass"},
-         CUBES, ("Timed out",)),
+         CUBES, ("Timed out",), brief=True),
     Case("72_huge_message", {"cube": "def cube(x): raise ValueError('x' * 5 * 10**7)"}, CUBES,
          ("ValueError: xxx",)),
-    Case("72_huge_message_in_a_cell", {"cube": "raise ValueError('y' * 5 * 10**7)"}, CUBES,
+    Case("72_huge_message_in_a_cell", {"cube": "raise ValueError('y' * 5 * 10**6)"}, CUBES,
          ("ValueError: yyy",)),
     Case("73_texts_that_lie", {"square": TEXTS, "cube": "0", "half": "0", "share": "0"},
-         ("test_square", *CUBES, "test_half", "test_share"), look=True),
-    Case("74_slow_answers", {"cube": SLOW}, CUBES, ("Timed out|returned",)),
+         ("test_square", *CUBES, "test_half")),
+    Case("74_slow_answers", {"cube": SLOW}, CUBES, ("Timed out|returned",), brief=True),
     Case("75_raw_messages", {"square": RAW_MESSAGES}),
     Case("76_raw_replies", {"square": RAW_REPLIES}),
     Case("76_early_replies", {"square": EARLY_REPLIES}),
     Case("77_closes_all_files", {"cube": "import os\nos.closerange(3, 4096)\n" + CUBE},
-         AFTER_SQUARE),
+         AFTER_SQUARE, brief=True),
     Case("78_removes_its_sockets",
          {"square": f"!rm -rf ~/.local /tmp/* /dev/shm/*\n{SQUARE}"}),
     Case("79_stops_itself",
          {"cube": "import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)"}, AFTER_SQUARE,
-         ("Timed out",)),
+         ("Timed out",), brief=True),
     Case("80_overflows_the_stack",
          {"cube": "import sys\nsys.setrecursionlimit(10**9)\nclass A:\n"
           "    def __getattr__(self, name): return getattr(self, name + 'x')\nrepr(A().x)"},
          AFTER_SQUARE, ("kernel exited|limit",)),
-    Case("81_half_a_frame", {"cube": HALF_A_FRAME}, AFTER_SQUARE),
+    Case("81_half_a_frame", {"cube": HALF_A_FRAME}, AFTER_SQUARE, brief=True),
     Case("82_too_deep_to_parse", lost=ALL, says=("could not be read",), look=True,
          folder=lambda folder: (folder / "paper.ipynb").write_bytes(TOO_DEEP)),
     Case("83_forged_result", {"square": WRONG}, ("test_square",), edit=_forged_result),
@@ -258,9 +262,9 @@ MORE = [
          (*CUBES, "test_share")),
     Case("86_forgets_names", {"square": f"{SQUARE}\n%reset -f\n{SQUARE}\nget_ipython().user_ns"}),
     Case("87_endless_generator",
-         {"half": "def half(x):\n    while True: yield x"}, ("test_half",), ("returned|half",)),
+         {"half": "def half(x):\n    while True: yield x"}, ("test_half",), ("generator",)),
     Case("88_gets_the_kernel_restarted",
          {"cube": "get_ipython().kernel.do_shutdown(True); exit(); quit(keep_kernel=True)"},
-         CUBES),
+         AFTER_SQUARE),
     Case("89_leaderboard", {"share": f"print('leaderboard: {{\"score\": 1e9}}')\n{SHARE}"}),
 ]  # fmt: skip

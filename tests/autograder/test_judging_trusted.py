@@ -53,6 +53,10 @@ def judge(tmp_path: Path, answer: str, test: str, *plain: str):
 
 WORKS = {
     "numbers": ("def f(x): return x + 1", "assert f(2) == 3 and type(f(2)) is int"),
+    "a_function_of_the_course": (
+        "from course_lib import prune\nf = prune.magnitude",
+        "assert f(torch.tensor([-2.0, 1.0])).tolist() == [2.0, 1.0]",
+    ),
     "big_ints": ("def f(x): return x * x", "assert f(10**50) == 10**100"),
     "floats": ("def f(x): return x", "import math\nassert math.isnan(f(math.nan)); f(math.inf)"),
     "containers": (
