@@ -80,7 +80,8 @@ def test_no_file_is_too_large_but_mnist():
 
 
 def test_no_module_is_longer_than_300_lines():
-    modules = [p for p in _tracked() if p.suffix == ".py" and "tests" not in p.parts]
+    answers = {"tests", "corpus"}  # a corpus file holds the answers to a whole assignment
+    modules = [p for p in _tracked() if p.suffix == ".py" and not answers & set(p.parts)]
     assert [p.name for p in modules if len(p.read_text().splitlines()) > 300] == []
 
 

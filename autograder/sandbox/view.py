@@ -100,7 +100,7 @@ def build(view: View, root: str, work: str, disk_bytes: int, processes: int) -> 
     linux.limit_pids(f"{root}/proc", processes)
     linux.mount(f"{root}/proc/sys", f"{root}/proc/sys", "none", linux.MS_BIND | linux.MS_REC)
     linux.make_read_only(f"{root}/proc/sys")
-    os.makedirs(f"{root}/tmp")
+    os.makedirs(f"{root}/tmp", exist_ok=True)  # the course may lie below it
     os.chmod(f"{root}/tmp", 0o1777)
     make_home(root + HOME, work)
     if view.cache:

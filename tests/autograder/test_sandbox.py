@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import socket
 import struct
+import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -357,3 +360,16 @@ def test_without_namespaces_landlock_alone_holds():
     view = sandbox.this_installation("")
     alone = [means for means in probe.candidates() if not means.namespaces]
     assert any(probe.try_out(means, view) == [] for means in alone)
+
+
+def test_a_course_below_tmp_gets_the_same_sandbox():
+    """There the course library is inside the folder that every submission gets afresh."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        folder = Path(name)
+        for name in ("autograder", "course_lib"):
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("corpus"))
+        code = "from autograder import sandboxed; print(sandboxed.start().to_json())"
+        environment = {**os.environ, "PYTHONPATH": str(folder)}
+        command = [sys.executable, "-c", code]
+        told = subprocess.check_output(command, text=True, env=environment, cwd=folder)
+        assert sandbox.Level.from_json(told).means == sandboxed.start().means
