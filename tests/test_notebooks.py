@@ -160,14 +160,23 @@ def test_each_style_problem_is_found(cell: NotebookNode, problem: str) -> None:
 
 
 def test_a_test_cell_may_be_longer_but_not_endless() -> None:
-    def problems(lines: int) -> list[str]:
-        cell = new_code_cell(
-            "assert x\n" * lines, id="check", metadata={"nbgrader": {"grade": True}}
-        )
+    def problems(seen: int, hidden: int = 3) -> list[str]:
+        text = "### BEGIN HIDDEN TESTS\n" + "assert y\n" * (hidden - 2) + "### END HIDDEN TESTS\n"
+        source = "assert x\n" * seen + text
+        cell = new_code_cell(source, id="check", metadata={"nbgrader": {"grade": True}})
         return style_problems(notebook_of(cell))
 
-    assert problems(39) == []
-    assert problems(40) == ["cell check: it has 40 lines, 39 are allowed"]
+    assert problems(29) == problems(5, hidden=49) == []
+    assert problems(30) == ["cell check: it has 30 lines, 29 are allowed"]
+    assert problems(5, 50) == ["cell check: its hidden part has 50 lines, 49 are allowed"]
+
+
+def test_a_solution_counts_as_the_stub_that_a_student_gets() -> None:
+    body = "    ### BEGIN SOLUTION\n" + "    pass\n" * 60 + "    ### END SOLUTION\n"
+    cell = new_code_cell(
+        "def f():\n" + body, id="answer", metadata={"nbgrader": {"solution": True}}
+    )
+    assert style_problems(notebook_of(cell)) == []
 
 
 def test_repeated_ids_and_a_foreign_kernel_are_found() -> None:
