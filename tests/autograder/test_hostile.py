@@ -60,7 +60,7 @@ LIMITS = Limits(
     cell_s=120.0, notebook_s=600.0, memory_bytes=1200 * 2**20, disk_bytes=48 * 2**20, processes=150
 )
 BRIEF = replace(LIMITS, cell_s=5.0)
-JOBS = {LIMITS: 3, BRIEF: 6}  # who waits for a time limit needs no core
+JOBS = {LIMITS: 3, BRIEF: 4}  # who waits for a time limit needs no core
 
 
 def honest(name: str) -> Case:
