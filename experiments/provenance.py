@@ -35,7 +35,8 @@ def commit() -> str:
         return done.stdout.strip()
 
     try:
-        changed = git("status", "--porcelain", "--", "course_lib", "experiments")
+        sources = ("course_lib", "experiments", ":(exclude)course_lib/assets/checkpoints")
+        changed = git("status", "--porcelain", "--", *sources)
         return git("rev-parse", "HEAD")[:10] + ("+" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
