@@ -59,7 +59,7 @@ def reward(accuracy, latency, target, hard=False):
 
 
 # %% neighbours
-# expect: neighbours
+# expect: only the next option
 def neighbours(architecture, space):
     children = []
     for name, options in space.items():
