@@ -91,9 +91,9 @@ def test_sys_exit_and_input_are_errors_of_their_own_cell():
 
 
 def test_a_flood_of_output_is_cut_and_the_rest_runs():
-    limits = Limits(cell_s=120, output_bytes=10_000, outputs=50)
+    limits = Limits(output_bytes=10_000, outputs=50)
     cells = run(
-        "print('x' * 10**7)", "for i in range(2_000): display(i)", "print('b')", limits=limits
+        "print('x' * 10**7)", "for i in range(10_000): display(i)", "print('b')", limits=limits
     )
     assert len(printed(cells[0])) < 11_000
     assert "cut off" in printed(cells[0])
