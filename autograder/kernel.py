@@ -22,6 +22,7 @@ from ipykernel import kernelapp
 from ipykernel.iostream import IOPubThread
 from zmq.eventloop.zmqstream import ZMQStream
 
+MOST_OUTPUTS = 1000  # messages of one cell; how many of them are kept is up to Limits.outputs
 SERVE_REQUEST, SERVE_REPLY = "serve_request", "serve_reply"
 _PORTS = ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port")
 
@@ -104,7 +105,24 @@ def _look_like_a_fresh_process(arguments: list[str]) -> None:
 
 
 class _OutputThread(IOPubThread):
-    """ipykernel's, which takes the output of forked processes over a unix socket, not TCP."""
+    """ipykernel's, which takes the output of forked processes over a unix socket, not TCP.
+
+    Of each cell's outputs it sends the first MOST_OUTPUTS: a flood would be minutes ahead of
+    the reader, who could not tell whether the cell has ended.
+    """
+
+    _sent = 0
+
+    def send_multipart(self, parts: list[bytes], *args: Any, **options: Any) -> None:
+        """Send a message, as its base class does, unless the cell said too much already."""
+        kind = bytes(parts[0]).rpartition(b".")[2]
+        if kind == b"execute_input":
+            self._sent = 0
+        if kind in (b"execute_input", b"status", b"error"):
+            super().send_multipart(parts, *args, **options)
+        elif self._sent < MOST_OUTPUTS:
+            self._sent += 1
+            super().send_multipart(parts, *args, **options)
 
     def _setup_pipe_in(self) -> None:
         self._pipe_uuid = os.urandom(16)

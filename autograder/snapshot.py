@@ -11,7 +11,14 @@ from autograder.course import Course
 from autograder.gradebook import open_gradebook
 
 _PERSON = ("first_name", "last_name", "email", "lms_user_id")
-_GRADE = ("auto_score", "manual_score", "extra_credit", "needs_manual_grade", "score")
+_GRADE = (
+    "auto_score",
+    "manual_score",
+    "extra_credit",
+    "needs_manual_grade",
+    "score",
+    "max_score",
+)
 _COMMENT = ("auto_comment", "manual_comment")
 _ORDER = ("row", "assignment", "student", "notebook", "cell")
 

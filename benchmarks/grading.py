@@ -153,8 +153,8 @@ def _each(taken: list[_Spent], count: int) -> dict[str, float]:
 
 
 def _scores(course: Course) -> list[tuple[Any, ...]]:
-    """Automatic points of every cell of every student."""
-    rows = [row for row in snapshot(course) if row["row"] == "grade"]
+    """Automatic points of every cell of every student that is worth any."""
+    rows = [row for row in snapshot(course) if row["row"] == "grade" and row["max_score"]]
     return [(row["student"], row["cell"], row["auto_score"]) for row in rows]
 
 

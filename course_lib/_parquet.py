@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from course_lib._progress import progress_bar
+
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
 
@@ -57,14 +59,12 @@ def decode(paths: list[Path], shape: tuple[int, int, int]) -> tuple[Tensor, Tens
     Raises ValueError naming the file where one is damaged or holds images of another size than
     `shape`, which is [C, H, W].
     """
-    from tqdm.auto import tqdm
-
     shards = [_open(path) for path in paths]
     count = sum(shard.metadata.num_rows for shard in shards)
     images = np.empty((count, *shape), dtype=np.uint8)
     labels = np.empty(count, dtype=np.int64)
     done = 0
-    with tqdm(total=count, desc=f"Decoding {paths[0].name}", unit="image") as progress:
+    with progress_bar(count, f"Decoding {paths[0].name}", "image") as progress:
         for path, shard in zip(paths, shards, strict=True):
             for encoded, label in _rows(path, shard):
                 where = f"Image {done} of {path}"

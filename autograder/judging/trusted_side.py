@@ -12,7 +12,7 @@ import ctypes
 import math
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from socket import socket
@@ -73,6 +73,7 @@ class TrustedSide:
         self._answers = answer_names(notebook) if answers is None else answers
         self._peer = TrustedPeer(channel)
         self._names = Namespace(self._peer, self._answers)
+        self._peer.before_request = self._names.tell_changes
         self._cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
         self._wanted = _wanted(self._cells, self._answers)
         self._position = -1
@@ -121,11 +122,14 @@ class TrustedSide:
             with own_state(), contextlib.chdir(self._folder), captured(printed):
                 self._names.forget_fetched(self._answered_before(cell))
                 self._declare(imports)
+                self._names.begin_cell()
                 score = _score(_execute(source, self._names))
         except BaseException as caught:  # SystemExit too: nothing may end the worker
             error = caught
         finally:
             self._thread = None
+            with contextlib.suppress(ChannelClosed, CodecError):
+                self._names.tell_changes()
             self._names.bound_by_a_cell(bound(source))
             self._names.forget_fetched()
         if error is None:
@@ -157,9 +161,15 @@ class TrustedPeer(Peer):
     def __init__(self, channel: socket) -> None:
         super().__init__(Wire(channel))
         self.known: Mapping[str, type] = {}
+        self.before_request: Callable[[], None] = lambda: None
         self._handles: weakref.WeakValueDictionary[int, Handle] = weakref.WeakValueDictionary()
         self._raised: dict[int, Exception] = {}
         self.operations["call"] = self._call
+
+    def request(self, operation: str, *arguments: Any) -> Any:
+        """Ask the kernel, once it knows what the test did to its names."""
+        self.before_request()
+        return super().request(operation, *arguments)
 
     def classes(self) -> Mapping[str, type]:
         """The classes of layers and results that set-up cells defined here."""

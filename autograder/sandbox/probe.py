@@ -147,9 +147,9 @@ class _Check:
             "internet sockets exist": lambda: socket.socket(socket.AF_INET),
             "packet sockets exist": lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW),
             "abstract sockets connect": lambda: _connect(self.socket_name),
-            "user namespaces can be made": lambda: linux.fork_into(linux.CLONE_NEWUSER),
-            "processes can be traced": lambda: linux.checked("ptrace", 0, 0, 0, 0),
-            "file systems can be mounted": lambda: linux.mount("none", home, "tmpfs"),
+            "user namespaces can be made": _make_user_namespace,
+            "processes can be traced": _be_traced,
+            "file systems can be mounted": lambda: _mount_over(home),
         }
         allowed: dict[str, Callable[[], Any]] = {
             "Python's own files cannot be read": lambda: Path(os.__file__).read_bytes(),
@@ -185,6 +185,27 @@ def _read_package(name: str) -> None:
 
 def _start_process() -> None:
     child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+
+
+def _mount_over(folder: str) -> None:
+    linux.mount("none", folder, "tmpfs")
+    linux.checked("umount2", folder.encode(), linux.MNT_DETACH)
+
+
+def _be_traced() -> None:
+    """In a child, because whoever is traced stops at every signal."""
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if _works(lambda: linux.checked("ptrace", 0, 0, 0, 0)) else 1)
+    if os.waitpid(child, 0)[1]:
+        raise PermissionError("ptrace is refused.")
+
+
+def _make_user_namespace() -> None:
+    child = linux.fork_into(linux.CLONE_NEWUSER)
     if child == 0:
         os._exit(0)
     os.waitpid(child, 0)

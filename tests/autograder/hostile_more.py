@@ -40,7 +40,9 @@ places = ['/tmp', '/dev/shm', '/var/tmp', os.path.expanduser('~'), '@COURSE@/ass
 for place in places:
     for path in pathlib.Path(place).glob('**/*poison*'):
         attempt('poison', lambda: path)
-attempt('foreign', lambda: glob.glob('/tmp/*')[0])
+library = os.path.dirname(course_lib.__file__) + '/'  # may lie there, in somebody's trial
+foreign = [path for path in glob.glob('/tmp/*') if not library.startswith(path + '/')]
+attempt('foreign', lambda: foreign[0])
 """)
 HOOKS = """
 import atexit, gc, sys, threading

@@ -101,6 +101,16 @@ def test_a_flood_of_output_is_cut_and_the_rest_runs():
     assert printed(cells[2]) == "b\n"
 
 
+def test_an_endless_flood_is_interrupted_and_the_rest_runs():
+    flood = "print('a')\nwhile True: display('x' * 100)"
+    cells = run(
+        flood, "for i in range(2000): display(i)\n1 / 0", "print('b')", limits=Limits(cell_s=5.0)
+    )
+    assert errors(cells[0]) == [TIMED_OUT]
+    assert "ZeroDivisionError" in str(cells[1].outputs[-1])
+    assert printed(cells[2]) == "b\n"
+
+
 DAEMON = """import subprocess, sys
 child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'],
                          start_new_session=True)

@@ -244,7 +244,7 @@ equal(f(callback), {secret}, 'f', mistakes={{'half': {secret // 2}}})
     answer = """
 def f(g):
     import gc
-    texts = [o for o in gc.get_objects() if isinstance(o, str)]
+    texts = [o for o in gc.get_objects() if type(o) is str]  # a dead proxy has no class
     try:
         return g(1)
     except ValueError as e:

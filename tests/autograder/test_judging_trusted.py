@@ -436,3 +436,64 @@ def test_what_a_visible_test_imports_is_there_for_the_next_answer(tmp_path: Path
         submission.test(made.cells[0])
         submission.run("def f(): return round_trip\ndef g(): return 'wave' in globals()")
         assert submission.test(made.cells[2]).error_name is None
+
+
+USES = "def one(): return 1\ndef two(): return one() + one()"
+DOES_NOT = "def one(): return 1\ndef two(): return 2"
+TAKEN_AWAY = """
+kept = one
+del one
+try:
+    two()
+except NameError:
+    pass
+else:
+    raise AssertionError('two does not use one')
+finally:
+    one = kept
+assert two() == 2
+"""
+REPLACED = """
+kept = one
+calls = []
+def one():
+    calls.append(1)
+    return 5
+try:
+    assert two() == 10, 'two does not use one'
+finally:
+    one = kept
+assert len(calls) == 2
+assert two() == 2
+"""
+
+
+@pytest.mark.parametrize("test", [TAKEN_AWAY, REPLACED], ids=["taken_away", "replaced"])
+def test_a_test_can_find_out_whether_an_answer_uses_another(tmp_path, test):
+    assert judge(tmp_path, USES, test).error_name is None
+    assert "two does not use one" in str(judge(tmp_path, DOES_NOT, test).error_message)
+
+
+def test_a_name_that_was_never_used_can_be_taken_away(tmp_path):
+    verdict = judge(tmp_path, USES, "del one\ntwo()")
+    assert verdict.error_name == "NameError"
+    assert judge(tmp_path, USES, "del three").error_name == "NameError"
+
+
+def test_a_value_that_a_test_binds_to_a_student_name_stays_here(tmp_path):
+    answer = "secret = 0\ndef look(): return secret"
+    assert judge(tmp_path, answer, "secret = 42\nassert look() == 0").error_name is None
+
+
+def test_what_one_test_took_away_and_gave_back_is_there_for_the_next(tmp_path):
+    made = notebook(
+        ("setup", "setup", SETUP),
+        ("answer", "answer", USES),
+        ("test", "first", TAKEN_AWAY),
+        ("test", "second", "assert one() == 1 and two() == 2"),
+    )
+    with Submission(made, tmp_path) as submission:
+        submission.setup(made.cells[0])
+        submission.run(USES)
+        for cell in made.cells[2:]:
+            assert submission.test(cell).error_name is None
