@@ -21,7 +21,7 @@ from autograder.engine.contents import Contents
 from autograder.engine.ledger import Ledger
 from autograder.engine.pool import fitting_jobs, in_parallel
 from autograder.engine.terms import Terms
-from autograder.errors import CourseError
+from autograder.errors import CourseError, NoSandboxError
 from autograder.execute import NOT_RUN, STOPPED, Limits
 from autograder.files import only_one
 from autograder.gradebook import check_gradebook, recorder
@@ -89,9 +89,9 @@ def grade_class(
     """Grade these students' submissions, write each to the grade book, yield its result.
 
     What is already graded with the same files, terms and versions is not graded again, and
-    what the grade book already holds is not written again, unless `again`.
+    what the grade book already holds is not written again, unless `again`. NoSandboxError
+    where one has to be graded and this machine cannot confine it.
     """
-    sandboxed.require(limits)
     templates = [Template.load(course, assignment, name) for name in course.notebooks(assignment)]
     check_gradebook(course, assignment, templates)
     supplies = supply_contents(course, assignment)
@@ -111,7 +111,7 @@ def grade_class(
         return graded
 
     def failed(outcome: Graded | Exception) -> bool:
-        return bool(_problem_of(outcome))
+        return bool(_problem_of(outcome)) and not isinstance(outcome, NoSandboxError)
 
     with (
         only_one(course.root / FOLDER / "lock"),
@@ -119,6 +119,8 @@ def grade_class(
         recorder(course) as record,
     ):
         for task, outcome in in_parallel(work, tasks, jobs, failed, ATTEMPTS):
+            if isinstance(outcome, NoSandboxError):
+                raise outcome
             problem = _problem_of(outcome)
             if problem or isinstance(outcome, Exception):
                 yield _ungraded(task, problem)

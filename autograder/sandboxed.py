@@ -25,7 +25,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from autograder import frames
-from autograder.errors import CourseError
+from autograder.errors import NoSandboxError
 from autograder.execute import NOT_RUN, Limits
 from autograder.job import data_only, job, lay_out, order
 from autograder.kernel import command_line
@@ -113,10 +113,10 @@ def start() -> Level:
 
 
 def require(limits: Limits) -> None:
-    """CourseError with a remedy where submissions would run without a sandbox unasked."""
+    """NoSandboxError with a remedy where submissions would run without a sandbox unasked."""
     level = start()
     if level.problem and not limits.unsafe_local:
-        raise CourseError(level.problem)
+        raise NoSandboxError(level.problem)
 
 
 def run(
@@ -131,7 +131,7 @@ def run(
 
     Its folder holds `files` (relative name: file), which the student handed in, and `supplies`,
     the instructor's files, which win where names collide. With a `template` the test cells run
-    on the trusted side; without, every cell runs in the kernel. CourseError as in `require`.
+    on the trusted side; without, every cell runs in the kernel. NoSandboxError as in `require`.
     """
     try:
         require(limits)
@@ -155,7 +155,7 @@ def borrow_kernel(folder: Path, limits: Limits) -> tuple[socket.socket, dict[str
 
     `folder` is an empty folder that must stay as long as the kernel; its subfolder `work`, if
     there is one, holds the files that the kernel's home starts with. RuntimeError where the
-    kernel does not start, CourseError as in `require`.
+    kernel does not start, NoSandboxError as in `require`.
     """
     require(limits)
     for name in ("work", "root"):

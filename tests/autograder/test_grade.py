@@ -9,12 +9,14 @@ from datetime import datetime
 
 import nbformat
 import pytest
-from nbgrader.api import Gradebook
+from nbgrader.api import Gradebook, MissingEntry
 
 from autograder import grade as grade_module
+from autograder import sandboxed
 from autograder.course import Course
 from autograder.engine.pool import in_parallel
-from autograder.errors import CourseError
+from autograder.errors import CourseError, NoSandboxError
+from autograder.execute import Limits
 from autograder.export import COLUMNS, export, grade_rows, neutral
 from autograder.feedback import write_feedback
 from autograder.grade import grade_class
@@ -343,3 +345,23 @@ def test_a_release_that_gives_an_answer_away_is_refused(course):
     (course.source("mini") / "helper.py").write_text("    secret_product = x * x\n")
     with pytest.raises(CourseError, match="secret_product"):
         release(course, "mini")
+
+
+def test_without_a_sandbox_nothing_is_graded_but_what_is_known_is_told(
+    released, solved, limits, monkeypatch
+):
+    for student in ("ann", "bob"):
+        hand_in(released, student, solved)
+    with monkeypatch.context() as patch:
+        patch.setattr(sandboxed, "run", lambda nb, *_, **__: Run(deepcopy(nb)))
+        known = graded(released, limits, "ann")
+
+    def refuse(_: Limits) -> None:
+        raise NoSandboxError("No sandbox holds on this machine.")
+
+    monkeypatch.setattr(sandboxed, "require", refuse)
+    assert graded(released, limits, "ann") == known
+    with pytest.raises(NoSandboxError):
+        graded(released, limits, "ann", "bob")
+    with pytest.raises(MissingEntry):
+        in_the_book(released, "bob")
