@@ -32,7 +32,7 @@ TEMPERATURES = (1.0, 4.0)
 STUDENT = Recipe(
     "resnet_cifar",
     "cifar10",
-    epochs=5,  # passes over images and mirror images: ten over the images
+    epochs=3,  # passes over images and mirror images: six over the images
     learning_rate=0.1,
     arguments={"depth": 8, "width": 8},
     optimizer="sgd",

@@ -106,7 +106,7 @@ _CIFAR = Recipe(
     smoothing=0.1,
     bfloat16=True,
 )
-_MOBILE = replace(_CIFAR, builder="mobilenet_v1", epochs=10, bfloat16=False, learning_rate=0.1)
+_MOBILE = replace(_CIFAR, builder="mobilenet_v1", epochs=6, bfloat16=False, learning_rate=0.1)
 
 
 def _mobile(width: float) -> Recipe:

@@ -25,7 +25,7 @@ from experiments.runner import Job, Row
 
 KEY = ("hidden", "bits", "temperature", "seed")
 SPREAD = {"errors_count": 60, "validation_errors_count": 40, "size_bytes": 0, "params": 0}
-TEMPERATURES = (1.0, 2.0, 4.0, 8.0, 20.0)
+TEMPERATURES = (1.0, 2.0, 4.0, 20.0)
 BITS = (8, 4, 3, 2)
 FLOAT = 32
 HIDDEN, BITS_HIDDEN = (10, 30, 300), 30

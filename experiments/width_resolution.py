@@ -42,7 +42,7 @@ RECIPE = Recipe(
     weight_decay=1e-4,
     batch_size=64,
 )
-IMAGES, QUICK_IMAGES = 10_000, 2_000
+IMAGES, QUICK_IMAGES = 7_000, 2_000
 Size = tuple[float, float, int]  # width, resolution, depth
 
 
