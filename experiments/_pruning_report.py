@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from course_lib import plot
 from course_lib.results import Table
-from experiments._nets import EFFICIENT, REDUNDANT
+from experiments._nets import EFFICIENT, REDUNDANT, RETRAIN_IMAGES
 from experiments._spread import Rows, compare, drops, mean_and_spread, points, where
 
 NAMES = {REDUNDANT: "LeNet-300-100", EFFICIENT: "MobileNet"}
@@ -199,7 +199,8 @@ def _not_shown() -> str:
     return (
         "Not shown: sparse kernels (see the table of engines), larger images and networks, where "
         "time follows operations more closely, the best a criterion can do (rates and epochs "
-        "are the same for all), and retraining to convergence: it saw a fifth of the images."
+        "are the same for all), and retraining to convergence: "
+        f"it saw {RETRAIN_IMAGES:,} images."
     )
 
 
