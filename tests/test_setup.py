@@ -17,7 +17,14 @@ CONSTRAINTS = dict(
     re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
 )
 CONDA = dict(re.findall(r"^  - ([\w-]+)=([\d.]+)$", (ROOT / "environment.yml").read_text(), re.M))
-CONDA_NAMES = {"torch": "pytorch-cpu", "matplotlib": "matplotlib-base", "PyYAML": "pyyaml"}
+CONDA_NAMES = {
+    "torch": "pytorch-cpu",
+    "matplotlib": "matplotlib-base",
+    "PyYAML": "pyyaml",
+    "Jinja2": "jinja2",
+    "MarkupSafe": "markupsafe",
+    "SQLAlchemy": "sqlalchemy",
+}
 STUDENT_EXTRAS = ("parquet", "search", "deploy")
 
 
