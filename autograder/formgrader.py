@@ -8,21 +8,21 @@ notebook is stored, and a student's text whose HTML would act is stored as the t
 from __future__ import annotations
 
 import html
-from copy import deepcopy
 
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 
 from autograder.inert import MAX_MARKDOWN, active_parts, clean_cell
 from autograder.intake import is_extra
+from autograder.nodes import copy_of
 
 
 def safe_to_open(executed: NotebookNode) -> NotebookNode:
     """A copy of an executed notebook with inert outputs and inert texts of the student."""
-    notebook = deepcopy(executed)
+    notebook = copy_of(executed)
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            inert = deepcopy(cell)
+            inert = copy_of(cell)
             clean_cell(inert)
             cell.outputs = inert.outputs
         elif _is_students(cell) and _acts(cell):

@@ -110,9 +110,9 @@ def _record(course: Course, gradebook: Gradebook, result: Result, executed: Note
         )
         notebook = _submitted_notebook(gradebook, submission, result)
         _write_scores(gradebook, notebook, result, same_work)
-        for name, comment in _comments(executed, result).items():
-            where = (result.notebook, result.assignment, result.student)
-            gradebook.find_comment(name, *where).auto_comment = comment
+        comments = _named(gradebook, Comment, notebook)
+        for name, said in _comments(executed, result).items():
+            comments[name].auto_comment = said
         gradebook.db.flush()
         gradebook.db.expire(notebook)  # its score is a sum that the database makes
         notebook.late_submission_penalty = _late_penalty(course, result, submission, notebook)
@@ -143,8 +143,7 @@ def _submitted_notebook(
 def _write_scores(
     gradebook: Gradebook, notebook: SubmittedNotebook, result: Result, same_work: bool
 ) -> None:
-    rows = gradebook.db.query(Grade, BaseCell.name).join(BaseCell, Grade.cell_id == BaseCell.id)
-    grades = {name: grade for grade, name in rows.filter(Grade.notebook_id == notebook.id)}
+    grades = _named(gradebook, Grade, notebook)
     scores = {cell.cell: cell for cell in result.cells}
     worth = {name for name, grade in grades.items() if grade.max_score}
     if unknown := sorted((scores.keys() - grades.keys()) | (worth - scores.keys())):
@@ -163,6 +162,12 @@ def _write_scores(
             grade.needs_manual_grade = odd or given is None
         elif not same_work:  # marked by hand, and then handed in anew
             grade.needs_manual_grade = True
+
+
+def _named(gradebook: Gradebook, kind: Any, notebook: SubmittedNotebook) -> dict[str, Any]:
+    """The grades or comments of a notebook by the names of their cells, in one query."""
+    rows = gradebook.db.query(kind, BaseCell.name).join(BaseCell, kind.cell_id == BaseCell.id)
+    return {name: row for row, name in rows.filter(kind.notebook_id == notebook.id)}
 
 
 def _within(score: float, most: float) -> float:

@@ -16,7 +16,6 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterable, Mapping
-from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from autograder.errors import NoSandboxError
 from autograder.execute import NOT_RUN, Limits
 from autograder.job import data_only, job, lay_out, order
 from autograder.kernel import command_line
+from autograder.nodes import copy_of
 from autograder.outputs import add_error
 from autograder.sandbox import HOME, RUNTIME, Level
 from autograder.template import Template
@@ -196,7 +196,7 @@ def _converse(
     home: Path, told: dict[str, Any], notebook: NotebookNode, limits: Limits
 ) -> tuple[NotebookNode, str]:
     """Give a worker the job and collect the cells that it reports; a sentence where it failed."""
-    executed = deepcopy(notebook)
+    executed = copy_of(notebook)
     problem = ""
     try:
         with _get_server().worker() as connection:
@@ -233,7 +233,7 @@ def _environment() -> dict[str, str]:
 
 def _unrun(notebook: NotebookNode, problem: str) -> NotebookNode:
     """The executed notebook as far as it got; code cells that never ran say so."""
-    executed = deepcopy(notebook)
+    executed = copy_of(notebook)
     for cell in executed.cells:
         ran = cell.get("execution_count") or cell.get("outputs") or "autograder" in cell.metadata
         if cell.cell_type == "code" and cell.source.strip() and not ran:

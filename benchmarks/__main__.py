@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import binary, counting, grading, huffman, integer, report, sparse
+from benchmarks import binary, counting, grading, huffman, integer, report, sparse, widgets
 
 BENCHMARKS = {
     "counting": counting,
@@ -19,6 +19,7 @@ BENCHMARKS = {
     "sparse": sparse,
     "huffman": huffman,
     "grading": grading,
+    "widgets": widgets,
 }
 FOLDER = Path(__file__).resolve().parent.parent / "build" / "benchmarks"
 

@@ -41,7 +41,7 @@ _AUTOGRADE = ("nbgrader", "autograde", ASSIGNMENT, "--force", *_PATIENT)
 _GRADE = ("autograder.cli", "grade", ASSIGNMENT)
 
 QUICK: dict[str, Any] = {"students": 5, "rounds": 2, "unchanged": 5}
-FULL: dict[str, Any] = {"students": 25, "rounds": 3, "unchanged": 200}
+FULL: dict[str, Any] = {"students": 60, "rounds": 2, "unchanged": 200}
 
 
 def measure(students: int, rounds: int, unchanged: int) -> Table:

@@ -11,6 +11,7 @@ there is one seed: its noise is unknown).
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -26,9 +27,11 @@ from experiments._plane_sources import NAMES, TECHNIQUES, Run, runs
 from experiments.runner import Job, Row
 
 KEY = ("dataset", "technique", "network", "setting", "table")
+DERIVED = True  # from other tables: made anew, not continued, when they have changed
 COSTS = {"bytes": "size_bytes", "macs": "macs", "latency": "latency_s"}
 SPREAD = {"accuracy": 1e-6, "size_bytes": 0, "macs": 0, "frontier_bytes": 0, "frontier_macs": 0}
 DIRECTIONS = ("max", "min")
+FEW = 4  # networks of a data set that make a picture
 FLOORS = {"mnist": 0.9}  # the least accuracy that counts in a hypervolume; elsewhere one half
 
 
@@ -66,10 +69,13 @@ class Model:
 
 
 def models_of(all_runs: Iterable[Run]) -> list[Model]:
-    """Group runs that agree in everything of KEY."""
+    """Group runs that agree in everything of KEY; ValueError if two of them have one seed."""
     groups: dict[tuple[str, ...], list[Run]] = {}
     for run in all_runs:
         groups.setdefault(tuple(getattr(run, name) for name in KEY), []).append(run)
+    for key, group in groups.items():
+        if len({run.seed for run in group}) < len(group):
+            raise ValueError(f"Two networks have one name: {key}.")
     return [Model(tuple(sorted(group, key=lambda run: run.seed))) for group in groups.values()]
 
 
@@ -147,8 +153,14 @@ def _by_noise(both: dict[str, list[Row]]) -> str:
     for short in ("bytes", "macs"):
         ranks = [row[f"rank_{short}"] for row in both[short]]
         known = [rank for rank in ranks if rank is not None]
-        said.append(f"{known.count(0)} of {len(known)} by {short}")
-    return f"When differences within the noise of the seeds are ties, {' and '.join(said)} stay."
+        said += [f"{known.count(0)} of {len(known)} by {short}"] if known else []
+    if not said:
+        return "One seed each, so the noise is unknown."
+    return (
+        f"When differences within the noise of the seeds are ties, {' and '.join(said)} are "
+        "dominated by none (each other one ties with a cheaper neighbour, which does not make it "
+        "tie with the cheapest)."
+    )
 
 
 def _moved(here: Sequence[Row]) -> str:
@@ -184,7 +196,8 @@ def contributions(rows: Sequence[Row], name: str) -> dict[str, float]:
 
 def figure(table: Table) -> tuple[Figure, str]:
     """Accuracy (as error, logarithmic) against bytes and MACs, a row of panels per data set."""
-    datasets = list(dict.fromkeys(str(row["dataset"]) for row in table.rows))
+    counts = Counter(str(row["dataset"]) for row in table.rows)
+    datasets = [name for name, count in counts.items() if count >= FEW] or list(counts)
     size = (11.0, 1.2 + 3.6 * len(datasets))
     fig, panels = plot.subplots(len(datasets), 2, size=size, squeeze=False, sharey="row")
     for axes, dataset in zip(panels, datasets, strict=True):
@@ -218,7 +231,7 @@ def _panel(ax: Axes, rows: Sequence[Row], short: str) -> None:
     best = sorted((row for row in rows if row[f"frontier_{short}"]), key=lambda row: row[name])
     line = [row[name] for row in best], [_error(row) for row in best]
     ax.step(*line, where="post", color="black", linewidth=1, label="Pareto frontier")
-    ax.set(xscale="log", yscale="log", ylim=(1, min(_error(row) for row in rows) / 1.3))
+    ax.set(xscale="log", yscale="log", ylim=(1, min(0.5, *map(_error, rows)) / 1.3))
     ticks = [e for e in (0.9, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005) if e > ax.get_ylim()[1]]
     ax.set_yticks(ticks, [f"{100 * (1 - tick):g}" for tick in ticks])
     ax.minorticks_off()
@@ -228,4 +241,4 @@ def _error(row: Row) -> float:
     return max(1 - row["accuracy"], 1e-4)
 
 
-__all__ = ["KEY", "SPREAD", "figure", "jobs", "reading"]
+__all__ = ["DERIVED", "KEY", "SPREAD", "figure", "jobs", "reading"]

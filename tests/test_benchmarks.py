@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import math
+import random
 import sys
 import warnings
 import zlib
@@ -26,7 +27,7 @@ from course_lib import codec, models
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import __main__ as command
-from benchmarks import binary, counting, grading, huffman, integer, report, sparse, timing
+from benchmarks import binary, counting, grading, huffman, integer, report, sparse, timing, widgets
 from benchmarks.report import Row, Table
 
 PEERS_MISSING = [
@@ -60,6 +61,8 @@ def table(name: str) -> Table:
         return sparse.measure((0.5, 0.9), (1,), **FEW)
     if name == "grading":
         return grading.measure(students=2, rounds=1, unchanged=2)
+    if name == "widgets":
+        return widgets.measure(("temperature", "attention"), moves=2)
     return huffman.measure(images=256, **FEW)
 
 
@@ -487,6 +490,51 @@ def test_a_code_that_loses_symbols_is_not_timed(monkeypatch, broken):
         monkeypatch.setattr(codec, "huffman_decode", decode)
     with pytest.raises(ValueError, match=f"{broken}.* did not give the symbols back"):
         huffman.compare("case", symbols, **FEW)
+
+
+# Explorers
+
+
+def test_every_explorer_is_timed():
+    assert set(widgets.EXPLORERS) == widgets.explorers_there_are()
+
+
+def test_the_moves_of_all_controls_are_counted_together():
+    for name in ("temperature", "attention"):
+        rows = [row for row in table("widgets").rows if row.case == name]
+        whole = next(row for row in rows if row.subject == widgets.ALL)
+        single = [row for row in rows if row is not whole]
+        assert [len(row.samples_s) for row in single] == [2] * len(single)
+        assert sorted(whole.samples_s) == sorted(s for row in single for s in row.samples_s)
+        for row in rows:
+            p95 = row.extra["wall p95 ms"]
+            assert p95 == pytest.approx(1e3 * np.percentile(row.samples_s, 95))
+            assert row.extra["p95 <= 150 ms"] == (p95 <= 150)
+
+
+def test_a_move_is_to_another_value_that_the_control_can_take():
+    import ipywidgets as kinds
+
+    rng = random.Random(0)
+    for control in (
+        kinds.IntSlider(2, 0, 3),
+        kinds.FloatSlider(0.5, min=0, max=1, step=0.25),
+        kinds.FloatLogSlider(1.0, min=-1, max=1, step=0.5),
+        kinds.Dropdown(options=["a", "b"]),
+        kinds.SelectionSlider(options=[("one", 1), ("two", 2), ("three", 3)]),
+        kinds.SelectMultiple(options=["a", "b", "c"], value=["a"]),
+        kinds.Checkbox(value=True),
+        kinds.Text("some"),
+    ):
+        values = widgets.other_values(control, rng)
+        assert values
+        assert control.value not in values
+        for value in values:
+            control.value = value
+            assert control.value == value
+    assert widgets.other_values(kinds.Dropdown(options=["only"]), rng) == []
+    with pytest.raises(TypeError, match="Button"):
+        widgets.other_values(kinds.Button(), rng)
 
 
 # The command

@@ -33,6 +33,21 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Course:
     return Course(folder)
 
 
+def veteran(course: Course) -> str:
+    """A student with a right answer to everything."""
+    (student,) = [s for s in course.submitters(ASSIGNMENT) if s.partition("_")[2] == "solution"]
+    return student
+
+
+def graded_by_hand(course: Course) -> float | None:
+    """The mark that a person gave the veteran."""
+    with Gradebook(course.db_url) as book:
+        notebook = book.find_submission_notebook(ASSIGNMENT, ASSIGNMENT, veteran(course))
+        marks = [grade.manual_score for grade in notebook.grades if grade.manual_score is not None]
+    (mark,) = marks
+    return mark
+
+
 @pytest.fixture(scope="module")
 def rows(demo: Course) -> dict[str, dict[str, str]]:
     """The CSV, by what the student did."""
@@ -120,3 +135,39 @@ def test_the_formgrader_opens_the_class(demo: Course, lab_in: Any, page: Any) ->
     build = ROOT / "build"
     build.mkdir(exist_ok=True)
     page.screenshot(path=build / "formgrader.png")
+
+
+@pytest.mark.browser
+def test_a_mark_given_by_hand_in_the_formgrader_reaches_the_grade_book(
+    demo: Course, lab_in: Any, page: Any
+) -> None:
+    with Gradebook(demo.db_url) as book:
+        submission = book.find_submission_notebook(ASSIGNMENT, ASSIGNMENT, veteran(demo))
+        (waiting,) = [grade for grade in submission.grades if grade.needs_manual_grade]
+        number, name = submission.id, waiting.name
+    lab = lab_in(demo.root, "lab")
+    page.goto(lab)
+    page.goto(f"{lab.partition('lab?')[0]}formgrader/submissions/{number}/")
+    score = page.locator(f"input#{name}")
+    score.fill("7")
+    with page.expect_response(lambda reply: reply.request.method == "PUT"):
+        score.press("Tab")
+    assert graded_by_hand(demo) == 7.0
+
+
+def test_plain_nbgrader_goes_on_from_there(demo: Course) -> None:
+    with Gradebook(demo.db_url) as book:
+        submission = book.find_submission_notebook(ASSIGNMENT, ASSIGNMENT, veteran(demo))
+        (by_hand,) = [grade for grade in submission.grades if grade.auto_score is None]
+        by_hand.manual_score, by_hand.needs_manual_grade = 6.0, False
+        book.db.commit()
+        before = {grade.name: grade.auto_score for grade in submission.grades if grade.max_score}
+    command = [sys.executable, "-m", "nbgrader", "autograde", ASSIGNMENT, "--force"]
+    command += ["--student", veteran(demo), "--ExecutePreprocessor.timeout=600"]
+    run = subprocess.run(command, cwd=demo.root, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+    with Gradebook(demo.db_url) as book:
+        submission = book.find_submission_notebook(ASSIGNMENT, ASSIGNMENT, veteran(demo))
+        after = {grade.name: grade.auto_score for grade in submission.grades if grade.max_score}
+        assert after == before
+        assert submission.score == AUTOMATIC + 6.0

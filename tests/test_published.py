@@ -189,6 +189,11 @@ FACTS = [
         {"model": "TinyBERT (4 layers)"},
         {"smaller_times": 7.5, "faster_times": 9.4, "performance_kept_percent": 96.8},
     ),
+    (
+        "transformer_training",
+        {"model": "Transformer (base)", "translation": "English to German"},
+        {"bleu": 27.3, "training_flops_billions": 3_300_000_000},
+    ),
     ("efficientnet", {"variant": "B7"}, {"top1_percent": 84.5, "params_millions": 66}),
     ("mnasnet_reward", {"variant": "hard"}, {"alpha_exponent": 0, "beta_exponent": -1}),
     ("nas_cost", {"introduced_year": 2016}, {"printed_gpu_hours": 22_400, "gpu_hours": 537_600}),

@@ -17,14 +17,12 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
+from autograder.nodes import new_cell
+
 MAX_NOTEBOOK_BYTES = 20 * 2**20
 MAX_CELLS = 2000
 
-_MAKERS = {
-    "code": nbformat.v4.new_code_cell,
-    "markdown": nbformat.v4.new_markdown_cell,
-    "raw": nbformat.v4.new_raw_cell,
-}
+_KINDS = ("code", "markdown", "raw")
 # Types of cells in formats 1 to 3 (nbformat.v1 .. v3.nbbase) and what became of them.
 _OLD_KINDS = {"text": "markdown", "html": "markdown", "heading": "markdown"}
 _SOURCES = ("source", "input", "text", "code", "html")
@@ -57,7 +55,7 @@ def clean_cell(cell: Any) -> NotebookNode | None:
     given = cell.get("cell_type")
     kind = given if isinstance(given, str) else "raw"
     kind = _OLD_KINDS.get(kind, kind)
-    clean = _MAKERS.get(kind, nbformat.v4.new_raw_cell)(_source(cell))
+    clean = new_cell(kind if kind in _KINDS else "raw", _source(cell))
     metadata = cell.get("metadata")
     info = metadata.get("nbgrader") if isinstance(metadata, dict) else None
     if isinstance(info, dict):
@@ -66,8 +64,6 @@ def clean_cell(cell: Any) -> NotebookNode | None:
     identity = cell.get("id")
     if isinstance(identity, str) and _CELL_ID.fullmatch(identity):
         clean.id = identity
-    else:
-        del clean["id"]  # made up at random: it would say nothing, and differ on each reading
     if clean.cell_type == "markdown" and (pictures := _pictures(cell.get("attachments"))):
         clean.attachments = pictures
     return clean

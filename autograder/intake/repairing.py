@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import nbformat
 from nbformat import NotebookNode
 from nbgrader import utils
 
+from autograder.nodes import copy_of
 from autograder.template import Template, grade_id
 
 EXTRA = "extra-"  # how the ids of a student's own cells begin
@@ -51,7 +51,7 @@ class _Match:
 def repair(submitted: NotebookNode, template: Template) -> Intake:
     """Return the template with the student's answers and extra cells in it."""
     match = _match(submitted, template)
-    notebook = deepcopy(template.graded)
+    notebook = copy_of(template.graded)
     taken = {cell.id for cell in notebook.cells}
     numbers = (name for i in range(1, 10**9) if (name := f"{EXTRA}{i}") not in taken)
     cells = [_plain(submitted.cells[at], numbers) for at in match.extras.get(-1, [])]
@@ -216,7 +216,7 @@ def _stays(
 def _answer(cell: NotebookNode, given: NotebookNode) -> None:
     cell.source = given.source
     if cell.cell_type == "markdown" and given.cell_type == "markdown" and "attachments" in given:
-        cell.attachments = deepcopy(given.attachments)
+        cell.attachments = copy_of(given.attachments)
 
 
 def _plain(cell: NotebookNode, numbers: Iterator[str]) -> NotebookNode:
@@ -225,7 +225,7 @@ def _plain(cell: NotebookNode, numbers: Iterator[str]) -> NotebookNode:
         return nbformat.v4.new_code_cell(cell.source, id=next(numbers))
     plain = nbformat.v4.new_markdown_cell(cell.source, id=next(numbers))
     if "attachments" in cell:
-        plain.attachments = deepcopy(cell.attachments)
+        plain.attachments = copy_of(cell.attachments)
     return plain
 
 

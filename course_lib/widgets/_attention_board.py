@@ -18,11 +18,7 @@ if TYPE_CHECKING:
 BATCHES = (1, 4, 16, 64, 256, 1024)
 SHOWN = 8  # likeliest bytes in the picture and the table
 _NAMES = {" ": "␣", "\n": "↵", "\t": "⇥"}
-_LETTERS: dict[str, Any] = {  # bytes are shown as they are: a $ starts no formula
-    "family": "monospace",
-    "clip_on": False,
-    "parse_math": False,
-}
+_LETTERS: dict[str, Any] = {"family": "monospace", "clip_on": False}
 
 
 def byte_name(byte: int) -> str:
@@ -116,7 +112,7 @@ class Board:
         axes.minorticks_off()
         axes.axhline(subject.weight_bytes, color="black", linestyle=":", label="weights")
         (self._line,) = axes.plot([1], [1], color=plot.PALETTE["blue"], label="cache")
-        marks = {"color": plot.PALETTE["vermillion"], "markersize": 8}
+        marks: dict[str, Any] = {"color": plot.PALETTE["vermillion"], "markersize": 8}
         (self._here,) = axes.plot([1], [1], "o", **marks)
         axes.legend(fontsize=8, loc="upper left")
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
 from course_lib import devices, hpo, nas
+from course_lib.cost import count
 
 MEASURED = "the course's machine"
 DEVICES = (MEASURED, *(device.name for device in devices.all_devices()))
@@ -38,21 +39,15 @@ class Goal:
     accuracies of the whole table would choose.
     """
 
-    def __init__(
-        self,
-        trained: Sequence[nas.TrainedArchitecture],
-        needed_bytes: Sequence[int],
-        device: str,
-        goal: str,
-    ) -> None:
+    def __init__(self, trained: Sequence[nas.TrainedArchitecture], device: str, goal: str) -> None:
         speed = 1.0  # of a device: units of `cost` per second
         self.cost = np.array([float(t.latency_s) for t in trained])
         self.allowed = np.ones(len(self.cost), dtype=bool)
         if device != MEASURED:
-            chosen = devices.device(device)
+            chosen, needed = devices.device(device), _needed_bytes()
             speed = 1 / devices.predicted_latency_s(chosen, 1)
             self.cost = np.array([float(t.macs) for t in trained])
-            self.allowed = np.array([devices.fits(chosen, n) for n in needed_bytes])
+            self.allowed = np.array([devices.fits(chosen, needed[t.name]) for t in trained])
         target = float(np.quantile(self.cost[self.allowed], TARGET_QUANTILE))
         self.target_s, self.latencies_s = target / speed, self.cost / speed
         self.ratios = self.cost / target
@@ -75,6 +70,16 @@ class Goal:
         """Goals with one key send all searches the same way."""
         ratios = self.ratios.tobytes() if self.goal.endswith("reward") else b""
         return self.goal.removesuffix(" within the target"), ratios, self.allowed.tobytes()
+
+
+@cache
+def _needed_bytes() -> dict[str, int]:
+    """Memory for the weights and the activations of each architecture, in 32 bits."""
+    found = {}
+    for architecture in nas.BENCHMARK_SPACE.enumerate():
+        counted = count(partial(nas.benchmark_network, architecture), (1, 1, 14, 14))
+        found[nas.architecture_name(architecture)] = devices.needed_bytes(counted)
+    return found
 
 
 def _nas(

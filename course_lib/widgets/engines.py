@@ -1,8 +1,8 @@
 """Explorer: one network in several engines: latency, bytes of the file, peak memory.
 
 The rows are those of the course's own table `engines` or, where that is not there, of a short
-measurement on this machine. Bars carry the quartiles of their repetitions: what differs by less
-is not told apart. An engine without a number says why.
+measurement on this machine. Latencies carry the quartiles of their repetitions: what differs by
+less is not told apart. An engine without a number says why.
 """
 
 from __future__ import annotations
@@ -11,15 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from course_lib import deploy, models, plot, results
+from course_lib import deploy, models, results
 from course_lib._validate import check_choice
+from course_lib.widgets._engines_board import Board
 from course_lib.widgets._explorer import WIDE, Picture, explorer
 
 if TYPE_CHECKING:
     from ipywidgets import VBox
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.text import Text
     from torch import Tensor
 
 Row = Mapping[str, Any]
@@ -29,24 +28,19 @@ COLUMNS = (
     *("net", "batch", "engine", "latency_ms", "latency_q1_ms", "latency_q3_ms", "size_bytes"),
     *("peak_memory_bytes", "max_abs_error", "agreement", "note"),
 )
-_PANELS = {  # column: title, and what one unit of the axis is
-    "latency_ms": ("latency [ms]", 1.0),
-    "size_bytes": ("file [kB]", 1e3),
-    "peak_memory_bytes": ("peak memory of a call [MB]", 1e6),
-}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Which network, how many inputs at once, and whether every bar is divided by eager's."""
+    """Which network, how many inputs at once, and whether costs are divided by their number."""
 
     net: str
     batch: int = 1
-    relative: bool = False
+    per_input: bool = False
 
     def __post_init__(self) -> None:
-        if not isinstance(self.relative, bool):
-            raise TypeError(f"relative must be True or False, got {self.relative!r}.")
+        if not isinstance(self.per_input, bool):
+            raise TypeError(f"per_input must be True or False, got {self.per_input!r}.")
 
 
 @dataclass(frozen=True)
@@ -147,12 +141,15 @@ def row_of(net: str, row: deploy.EngineRow) -> dict[str, Any]:
 
 
 def compute(subject: Subject, settings: Settings) -> Comparison:
-    """Return the rows of one network and batch size; ValueError if they were not measured."""
+    """Return the rows of one network and batch size: none where just that pair was not measured.
+
+    ValueError for a network or a batch size that no row has.
+    """
     check_choice("net", settings.net, subject.nets)
+    if settings.batch not in subject.batches:
+        raise ValueError(f"batch must be one of {subject.batches}, got {settings.batch!r}.")
     wanted = (settings.net, settings.batch)
     rows = tuple(row for row in subject.rows if (row["net"], row["batch"]) == wanted)
-    if not rows:
-        raise ValueError(f"batch must be one of {subject.batches}, got {settings.batch!r}.")
     return Comparison(settings, rows)
 
 
@@ -179,8 +176,8 @@ def engines_summary(comparison: Comparison) -> str:
 
 
 def engines_figure(subject: Subject, comparison: Comparison) -> Figure:
-    """Draw latency with quartiles, bytes of the file and peak memory, a bar per engine."""
-    board = _Board(subject)
+    """Draw latency with quartiles, bytes of the file and peak memory, a dot per engine."""
+    board = Board(subject)
     board.draw(comparison)
     return board.figure
 
@@ -189,7 +186,7 @@ def engines(subject: Subject, settings: Settings | None = None) -> VBox:
     """Return the explorer for a notebook; it starts at `settings`."""
     import ipywidgets as widgets
 
-    first, board = settings or subject.first(), _Board(subject)
+    first, board = settings or subject.first(), Board(subject)
 
     def draw(**values: Any) -> tuple[Picture, str]:
         comparison = compute(subject, replace(first, **values))
@@ -203,103 +200,8 @@ def engines(subject: Subject, settings: Settings | None = None) -> VBox:
         "batch": widgets.SelectionSlider(
             options=subject.batches, value=first.batch, description="batch [inputs]", **WIDE
         ),
-        "relative": widgets.Checkbox(
-            first.relative, description="relative to eager PyTorch", **WIDE
+        "per_input": widgets.Checkbox(
+            first.per_input, description="time and memory per input", **WIDE
         ),
     }
     return explorer(controls, draw)
-
-
-class _Board:
-    """One figure whose artists move: see `Picture`. The axes fit all rows."""
-
-    def __init__(self, subject: Subject) -> None:
-        from matplotlib.figure import Figure
-
-        self._subject = subject
-        self.figure = Figure(figsize=(10.0, 1.2 + 0.32 * len(subject.engines)))
-        with plot.style():
-            panels = self.figure.subplots(1, len(_PANELS), sharey=True)
-        self.figure.subplots_adjust(left=0.19, right=0.985, top=0.8, bottom=0.2, wspace=0.08)
-        self.figure.text(0.01, 0.015, subject.source, fontsize=8)
-        self._panels: dict[str, tuple[list[Any], list[Text]]] = {
-            column: self._start(axes, column) for axes, column in zip(panels, _PANELS, strict=True)
-        }
-        self._spreads = [panels[0].plot([], [], color="black")[0] for _ in subject.engines]
-        self._title = self.figure.suptitle("", x=0.01, ha="left", fontsize=11)
-        artists = [artist for bars, words in self._panels.values() for artist in (*bars, *words)]
-        self.picture = Picture(self.figure, [*artists, *self._spreads, self._title])
-
-    def _start(self, axes: Axes, column: str) -> tuple[list[Any], list[Text]]:
-        title, unit = _PANELS[column]
-        names, places = self._subject.engines, range(len(self._subject.engines))
-        low, high = self._limits(column, unit)
-        axes.set(xscale="log", xlim=(low, high), ylim=(len(names) - 0.4, -0.6))
-        axes.set_yticks(places, names)
-        axes.set_title(title, fontsize=10)
-        axes.set_xlabel("or times eager's", fontsize=8)
-        axes.xaxis.set_major_formatter("{x:g}")
-        axes.minorticks_off()
-        axes.grid(visible=False, axis="y")
-        style: dict[str, Any] = {"edgecolor": "black", "linewidth": 0.5, "left": low}
-        bars = list(axes.barh(places, [0] * len(names), color=plot.PALETTE["sky blue"], **style))
-        box = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 0.6}
-        words = [
-            axes.text(0, y, "", va="center", fontsize=8, clip_on=True, bbox=box) for y in places
-        ]
-        self._low = getattr(self, "_low", {}) | {column: low}
-        return bars, words
-
-    def _limits(self, column: str, unit: float) -> tuple[float, float]:
-        """Room for every value and every ratio of the subject, and for a word beside it."""
-        values = [row[column] / unit for row in self._subject.rows if row[column]]
-        for net, batch in dict.fromkeys((r["net"], r["batch"]) for r in self._subject.rows):
-            shown = compute(self._subject, Settings(net, batch))
-            values += [v for v in _values(shown, column, relative=True) if v]
-        low, high = min(values, default=1.0), max(values, default=1.0)
-        return low / 3, high * (high / low) ** 0.45 * 3
-
-    def draw(self, comparison: Comparison) -> None:
-        """Move the artists to what the comparison says."""
-        chosen = comparison.settings
-        place = {name: i for i, name in enumerate(self._subject.engines)}
-        rows: dict[int, Row] = {place[row["engine"]]: row for row in comparison.rows}
-        for column, (bars, words) in self._panels.items():
-            found = dict(zip(rows, _values(comparison, column, chosen.relative), strict=True))
-            for index, (bar, word) in enumerate(zip(bars, words, strict=True)):
-                value, low = found.get(index), self._low[column]
-                bar.set_width(value - low if value else 0)
-                word.set_x(1.15 * value if value else low * 1.1)
-                word.set_text(f"{value:.3g}" if value else _why(rows.get(index), column))
-        self._draw_spreads(comparison, rows)
-        inputs = "1 input" if chosen.batch == 1 else f"{chosen.batch} inputs"
-        self._title.set_text(f"{chosen.net}, {inputs}")
-
-    def _draw_spreads(self, comparison: Comparison, rows: Mapping[int, Row]) -> None:
-        """Lines from quartile to quartile, just below the middle of each bar."""
-        eager = comparison.eager.get("latency_ms")
-        divisor = eager if comparison.settings.relative and eager else 1.0
-        for index, line in enumerate(self._spreads):
-            row = rows.get(index, {})
-            ends = [row.get(name) for name in ("latency_q1_ms", "latency_q3_ms")]
-            shown = None not in ends
-            line.set_data([e / divisor for e in ends] if shown else [], [index] * 2 * shown)
-
-
-def _values(comparison: Comparison, column: str, relative: bool) -> list[float | None]:
-    """The column in its panel's unit, or divided by eager's; None where there is no number."""
-    values = [row[column] for row in comparison.rows]
-    divisor = _PANELS[column][1]
-    if relative:
-        divisor = comparison.eager.get(column) or 0
-    return [v / divisor if v and divisor else None for v in values]
-
-
-def _why(row: Row | None, column: str, most: int = 28) -> str:
-    """Say in a few words why a row has no bar."""
-    if row is None:
-        return "not measured"
-    if row[column] == 0:
-        return "too little to be seen"
-    text = str(row["note"] or "no number")
-    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -10,15 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property, partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from course_lib import devices, nas, plot
+from course_lib import nas, plot
 from course_lib._validate import check_choice, check_int
-from course_lib.cost import count
 from course_lib.widgets._explorer import WIDE, Picture, explorer
 from course_lib.widgets._race import (
     DEVICES,
@@ -106,17 +105,8 @@ class Subject:
         self.goals = tuple(check_choice("goals", name, GOALS) for name in goals)
         self.trained = tuple(self.benchmark)
         self.index = {t.name: i for i, t in enumerate(self.trained)}
-        self.goal = cache(self._goal)
+        self.goal = cache(partial(Goal, self.trained))
         self._races: dict[tuple[Any, ...], Mapping[str, npt.NDArray[np.int64]]] = {}
-
-    def _goal(self, device: str, goal: str) -> Goal:
-        return Goal(self.trained, () if device == MEASURED else self._needed_bytes, device, goal)
-
-    @cached_property
-    def _needed_bytes(self) -> tuple[int, ...]:
-        """Memory for the weights and the activations of each architecture, in 32 bits."""
-        networks = (partial(nas.benchmark_network, t.architecture) for t in self.trained)
-        return tuple(devices.needed_bytes(count(build, (1, 1, 14, 14))) for build in networks)
 
     def race(self, goal: Goal) -> Mapping[str, npt.NDArray[np.int64]]:
         """Return for each search what it had chosen, [seeds, MOST_TRAININGS]; runs it only once.
