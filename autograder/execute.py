@@ -40,7 +40,7 @@ _TOO_MUCH = {MEMORY_LIMIT: "memory", DISK_LIMIT: "disk", PROCESS_LIMIT: "process
 
 STUDENT, SETUP, TEST = "student", "setup", "test"  # where a code cell runs, see Runner
 
-INTERRUPT_GRACE_S = 5.0
+INTERRUPT_GRACE_S = 10.0
 LATE_OUTPUT_S = 1  # how long the output of an interrupted cell may take, in a flood say
 LAST_OUTPUT_S = 0.2  # how long what a dead kernel still said may take to arrive
 WATCH_EVERY_S = 0.2

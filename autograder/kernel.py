@@ -22,7 +22,7 @@ from ipykernel import kernelapp
 from ipykernel.iostream import IOPubThread
 from zmq.eventloop.zmqstream import ZMQStream
 
-MOST_OUTPUTS = 1000  # messages of one cell; how many of them are kept is up to Limits.outputs
+MOST_OUTPUTS = 500  # messages of one cell; how many of them are kept is up to Limits.outputs
 SERVE_REQUEST, SERVE_REPLY = "serve_request", "serve_reply"
 _PORTS = ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port")
 
