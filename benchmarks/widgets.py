@@ -43,7 +43,15 @@ def measure(names: Sequence[str] | None, moves: int) -> Table:
     for name in EXPLORERS if names is None else names:
         rows += _explore(name, EXPLORERS[name](), moves)
     whole = [row for row in rows if row.subject == ALL]
-    slow = [row.case for row in whole if not row.extra[f"p95 <= {LIMIT_MS:g} ms"]]
+    slow = {
+        clock: [row.case for row in whole if cast(float, row.extra[f"{clock} p95 ms"]) > LIMIT_MS]
+        for clock in ("wall", "CPU")
+    }
+    said = ", ".join(
+        f"{len(whole) - len(late)} of {len(whole)} by the {clock} clock"
+        + (f" (not {', '.join(late)})" if late else "")
+        for clock, late in slow.items()
+    )
     last = max(whole, key=_p95)
     return Table(
         name="widgets",
@@ -52,9 +60,9 @@ def measure(names: Sequence[str] | None, moves: int) -> Table:
         "and p95: the\nmedian and the 95th percentile of the moves. There is no rival: ratios are "
         "those of a row to itself.",
         rows=tuple(rows),
-        reading=f"Reading: {len(whole) - len(slow)} of {len(whole)} explorers answer 95 % of the "
-        f"moves within {LIMIT_MS:g} ms by the wall ({', '.join(slow) or 'none'} not); the slowest "
-        f"is {last.case} with a 95th percentile of {_p95(last):.0f} ms.",
+        reading=f"Reading: within {LIMIT_MS:g} ms answer 95 % of the moves of {said}; the clocks "
+        "differ by what else the machine does. The slowest is "
+        f"{last.case} with a 95th percentile of {_p95(last):.0f} ms.",
     )
 
 

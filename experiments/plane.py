@@ -219,7 +219,9 @@ def figure(table: Table) -> tuple[Figure, str]:
 
 
 def _panel(ax: Axes, rows: Sequence[Row], short: str) -> None:
-    name = COSTS[short]
+    name, top = COSTS[short], min(0.5, *map(_error, rows)) / 1.3
+    ax.set_ylim(1, top)
+    ax.set(xscale="log", yscale="log")
     for i, technique in enumerate(TECHNIQUES):
         chosen = [row for row in rows if row["technique"] == technique]
         if not chosen:
@@ -231,8 +233,7 @@ def _panel(ax: Axes, rows: Sequence[Row], short: str) -> None:
     best = sorted((row for row in rows if row[f"frontier_{short}"]), key=lambda row: row[name])
     line = [row[name] for row in best], [_error(row) for row in best]
     ax.step(*line, where="post", color="black", linewidth=1, label="Pareto frontier")
-    ax.set(xscale="log", yscale="log", ylim=(1, min(0.5, *map(_error, rows)) / 1.3))
-    ticks = [e for e in (0.9, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005) if e > ax.get_ylim()[1]]
+    ticks = [e for e in (0.9, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005) if e > top]
     ax.set_yticks(ticks, [f"{100 * (1 - tick):g}" for tick in ticks])
     ax.minorticks_off()
 

@@ -52,7 +52,8 @@ def run(
     """
     name = module.__name__.rpartition(".")[2]
     path = folder / f"{name}.csv"
-    rows = list(read(path).rows) if path.exists() else []
+    derived = getattr(module, "DERIVED", False)  # from other tables in a moment: made anew
+    rows = list(read(path).rows) if path.exists() and not derived else []
     jobs = [job for job in module.jobs(quick) if not only or _show(job.key) in only]
     todo = [job for job in jobs if not _matching(rows, job.key)]
     say(f"{name}: {len(jobs)} jobs, {len(jobs) - len(todo)} done before")

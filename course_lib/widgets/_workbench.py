@@ -38,12 +38,14 @@ class Built:
 
 
 def built(network: nn.Module, image: Tensor, technique: str, level: float | None) -> Built:
-    """Apply a technique to a copy (level None: leave it as it is), write it and read it back."""
-    how = TECHNIQUES[technique]
-    model = network if level is None else how.build(network, image, level)
+    """Apply a technique to a copy (level None: none of them), write it and read it back."""
+    model, coding = network, tuple[str, ...]()
+    if level is not None:
+        model = TECHNIQUES[technique].build(network, image, level)
+        coding = TECHNIQUES[technique].coding
     kept = any(isinstance(module, quantize.QuantizedLayer) for module in model.modules())
     tensors = quantize.stored_tensors(model) if kept else model
-    data = codec.to_bytes(tensors, techniques=() if level is None else how.coding)
+    data = codec.to_bytes(tensors, techniques=coding)
     state, size = codec.from_bytes(data)
     if kept:
         read = quantize.plain(quantize.from_stored(model, state))
@@ -99,3 +101,4 @@ TECHNIQUES: Mapping[str, Technique] = {
     "low rank": Technique((0.3, 0.2, 0.15, 0.1, 0.06, 0.03), "{:.0%} of its full rank", _low_rank),
 }
 STRENGTHS = 6  # levels of every technique
+UNCHANGED = "unchanged"

@@ -22,7 +22,7 @@ from course_lib.data import Split
 from course_lib.widgets import _plane
 from course_lib.widgets._explorer import WIDE, Picture, explorer
 from course_lib.widgets._plane import AXES
-from course_lib.widgets._workbench import STRENGTHS, TECHNIQUES, Built, built
+from course_lib.widgets._workbench import STRENGTHS, TECHNIQUES, UNCHANGED, Built, built
 from course_lib.widgets._workbench_board import Board
 
 if TYPE_CHECKING:
@@ -108,11 +108,17 @@ class Subject:
         self.batches = inputs.contiguous(memory_format=torch.channels_last).split(_BATCH)
         here = [row for row in rows if row["dataset"] == dataset]
         self.measured = _plane.Subject(here).models if here else ()
-        self.built = cache(self._built)
+        self.built, self.judged = cache(self._built), cache(self._judged)
         self.counts = {name: self._count(name) for name in networks}
 
     def _built(self, network: str, technique: str, level: float | None) -> Built:
         return built(self.networks[network], self.image, technique, level)
+
+    def _judged(self, network: str, technique: str, level: float | None) -> tuple[float, float]:
+        """The accuracy, and the median seconds for one image, of one choice: measured once."""
+        model = self.built(network, technique, level).model
+        latency = measure.latency(model, self.image, warmup=3, repeats=15, threads=1)
+        return self.accuracy(model, self.counts[network]), latency.median_s
 
     def _count(self, name: str) -> int:
         macs = cost.count(self.networks[name], self.image).macs * len(self.labels)
@@ -135,17 +141,18 @@ class Subject:
 def compute(subject: Subject, settings: Settings) -> Point:
     """Compress the network as `settings` say, run what its file gives back, take the time."""
     name = check_choice("network", settings.network, tuple(subject.networks))
-    made = subject.built(name, settings.technique, settings.level)
+    technique = UNCHANGED if settings.level is None else settings.technique
+    made = subject.built(name, technique, settings.level)
+    accuracy, latency_s = subject.judged(name, technique, settings.level)
     device = devices.device(settings.device)
     needed = made.size_bytes + made.peak_activation_bytes
-    latency = measure.latency(made.model, subject.image, warmup=3, repeats=15, threads=1)
     return Point(
         settings,
-        accuracy=subject.accuracy(made.model, subject.counts[name]),
+        accuracy=accuracy,
         images=subject.counts[name],
         size_bytes=made.size_bytes,
         macs=made.macs,
-        latency_s=latency.median_s,
+        latency_s=latency_s,
         energy_j=cost.energy_j(made.macs, made.size_bytes),
         needed_bytes=needed,
         fits=devices.fits(device, needed),
@@ -208,18 +215,19 @@ def workbench(subject: Subject, settings: Settings | None = None) -> VBox:
 
     first = settings or Settings(next(iter(subject.networks)))
     for name in subject.networks:
+        _unchanged(subject, replace(first, network=name))
         for technique, how in TECHNIQUES.items():
-            for level in (None, *how.levels):
+            for level in how.levels:
                 subject.built(name, technique, level)
     boards = {axis: Board(subject.measured, axis) for axis in AXES}
-    known = cache(lambda chosen: compute(subject, chosen))
-    unchanged = cache(lambda name: _unchanged(subject, replace(first, network=name)))
+    for board in boards.values():  # the first drawing is slower than a slider
+        board.picture.png()
     trail: list[Point] = []
 
     def draw(**values: Any) -> tuple[Picture, str]:
-        trail.append(known(replace(first, **values)))
+        trail.append(compute(subject, replace(first, **values)))
         board = boards[trail[-1].settings.axis]
-        board.draw(trail, unchanged(trail[-1].settings.network))
+        board.draw(trail, _unchanged(subject, trail[-1].settings))
         return board.picture, workbench_summary(subject, trail[-1])
 
     def choice(options: Iterable[str], value: str, description: str) -> Any:
