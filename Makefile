@@ -2,6 +2,7 @@
 #   make lab      students: open the course in JupyterLab
 #   make demo     instructors: grade a class of sample submissions
 #   make test     maintainers: lint, types, unit tests, corpus, notebooks, end to end
+#   make lessons  every notebook in a real JupyterLab: half an hour
 #   make bench    this project beside its peers
 #   make results  every table of results/ again: hours; results-quick: minutes
 
@@ -20,7 +21,7 @@ TESTS ?=
 ROOT_OK := $(if $(filter 0,$(shell id -u)),--allow-root)
 WORKERS ?= 2
 
-.PHONY: setup lab demo test lint types bench results results-quick clean
+.PHONY: setup lab demo test lint types lessons bench results results-quick clean
 .DEFAULT_GOAL := help
 
 help:
@@ -57,6 +58,9 @@ lint: $(READY)
 
 types: $(READY)
 	$(BIN)/mypy
+
+lessons: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_browser.py --every-lesson
 
 bench: $(READY)
 	$(BIN)/python -m pip install -c constraints.txt -e ".[bench]"
