@@ -31,6 +31,7 @@ NAMES = (  # in the order in which they build on each other
     "nas_benchmark",
     "nas_search",
     "engines",
+    "a4_students",
     "plane",
 )
 
