@@ -9,26 +9,21 @@ import csv
 import importlib.util
 import math
 import random
-import sys
 import warnings
 import zlib
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from course_lib import codec, models
-
 # The benchmarks are run from a checkout, `python -m benchmarks`, and are not installed.
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from benchmarks import __main__ as command
 from benchmarks import binary, counting, grading, huffman, integer, report, sparse, timing, widgets
 from benchmarks.report import Row, Table
+from course_lib import codec, models
 
 PEERS_MISSING = [
     subject

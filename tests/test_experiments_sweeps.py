@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import astuple, replace
 from itertools import pairwise, product
-from pathlib import Path
 
 import pytest
 import torch
@@ -15,8 +13,6 @@ from course_lib import data, models, prune, quantize, surgery, train
 from course_lib.results import Table
 
 # Experiments are run from a checkout, `python -m experiments`, and are not installed.
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from experiments import _channels, _measured, _nets, _spread, pruning, quantization
 from experiments import _pruning_report as pruning_report
 from experiments import _quantization_report as quantization_report

@@ -29,6 +29,9 @@ import nbformat
 import nbgrader
 import psutil
 import pytest
+from hostile_course import FULL, PAPER, POINTS, RIGHT, ROOT, Case, paper
+from hostile_listed import LISTED, WRONG, without_test
+from hostile_more import MORE
 from nbconvert.exporters import HTMLExporter
 
 from autograder import grade as grade_module
@@ -45,11 +48,6 @@ from autograder.report import analyse, render
 from autograder.result import Result
 from autograder.snapshot import snapshot
 from autograder.template import Template
-
-sys.path.insert(0, str(Path(__file__).parent))
-from hostile_course import FULL, PAPER, POINTS, RIGHT, ROOT, Case, paper
-from hostile_listed import LISTED, WRONG, without_test
-from hostile_more import MORE
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="the sandbox is made of Linux's means"

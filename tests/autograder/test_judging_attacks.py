@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 from two_processes import Submission, notebook, play
 
 SETUP = """

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from functools import cache
 from pathlib import Path
 
 import pytest
+from two_processes import play
 
 from autograder.corpus_files import CORPUS, Variant, variants
 from autograder.course import Course
 from autograder.judging.names import answer_names
 from autograder.template import Template, by_grade_id
 from course_lib import models, plot  # noqa: F401  before the fork, as the zygote does
-
-sys.path.insert(0, str(Path(__file__).parent))
-from two_processes import play
 
 COURSE = Course(Path(__file__).resolve().parents[2])
 PAPERS = [folder.name for folder in sorted(CORPUS.iterdir()) if not folder.name.startswith("__")]

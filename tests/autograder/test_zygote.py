@@ -168,8 +168,8 @@ def test_a_forked_kernel_is_interrupted_and_shut_down_as_jupyter_does(course_for
     client.start_channels()
     try:
         client.wait_for_ready(60)
-        request = client.execute("import time\ntime.sleep(600)")
-        while client.get_iopub_msg(60)["msg_type"] != "execute_input":
+        request = client.execute("import time\nprint('on')\ntime.sleep(600)")
+        while client.get_iopub_msg(60)["msg_type"] != "stream":
             pass
         manager.interrupt_kernel()
         reply = client.get_shell_msg(60)
