@@ -24,9 +24,9 @@ from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
 
 from autograder import frames
-from autograder.held_kernel import Client, Executor, HeldKernel, connect, executor, serving
+from autograder.held_kernel import Executor, HeldKernel, connect, executor
 from autograder.outputs import add_error, has_error, verdict_outputs
-from autograder.use import Disk, kill_descendants, tree, uses_more
+from autograder.use import Disk, kill_descendants, number_of_threads, tree, uses_more
 
 TIMED_OUT = "TimedOut"
 KERNEL_EXITED = "KernelExited"
@@ -97,16 +97,14 @@ class Runner:
         try:
             for index, cell in enumerate(self.notebook.cells):
                 if cell.cell_type == "code":
-                    await self._run_cell(client, execute, cell, index)
+                    await self._run_cell(execute, cell, index)
                     after_cell(index)
         finally:
             for watch in watches:
                 watch.cancel()
             self._kill()
 
-    async def _run_cell(
-        self, client: Client, execute: Executor, cell: NotebookNode, index: int
-    ) -> None:
+    async def _run_cell(self, execute: Executor, cell: NotebookNode, index: int) -> None:
         if not cell.source.strip():
             return
         if self.stopped:
@@ -116,7 +114,7 @@ class Runner:
         limit = min(self.limits.cell_s, self.deadline - start)
         patience = execute.iopub_timeout
         timed_out = await self._within(
-            self._work_of(client, execute, cell, index),
+            self._work_of(execute, cell, index),
             limit,
             lambda: execute.set_trait("iopub_timeout", LATE_OUTPUT_S),
         )
@@ -125,37 +123,22 @@ class Runner:
         self._explain(cell, index, timed_out, whole=limit < self.limits.cell_s)
 
     def _work_of(
-        self, client: Client, execute: Executor, cell: NotebookNode, index: int
+        self, execute: Executor, cell: NotebookNode, index: int
     ) -> Coroutine[Any, Any, Any]:
         if self.kinds[index] == TEST:
-            return self._test(client, cell)
+            return self._test(cell)
         if self.kinds[index] == SETUP and self.trusted.needs(cell):
-            return self._set_up(client, execute, cell, index)
+            return self._set_up(execute, cell, index)
         return execute.async_execute_cell(cell, index)
 
-    async def _set_up(
-        self, client: Client, execute: Executor, cell: NotebookNode, index: int
-    ) -> None:
+    async def _set_up(self, execute: Executor, cell: NotebookNode, index: int) -> None:
         await execute.async_execute_cell(cell, index)
-        await self._trusted(client, self.trusted.run_setup, cell)
+        await asyncio.to_thread(self.trusted.run_setup, cell)
 
-    async def _test(self, client: Client, cell: NotebookNode) -> None:
-        verdict = await self._trusted(client, self.trusted.run_test, cell)
+    async def _test(self, cell: NotebookNode) -> None:
+        verdict = await asyncio.to_thread(self.trusted.run_test, cell)
         cell.execution_count = None
         cell.outputs = verdict_outputs(verdict)
-
-    async def _trusted(
-        self, client: Client, act: Callable[[NotebookNode], Any], cell: NotebookNode
-    ) -> Any:
-        """Run the cell here, in a thread, while the kernel serves the student's names."""
-        served = asyncio.ensure_future(serving(client))
-        try:
-            result = await asyncio.to_thread(act, cell)
-            await asyncio.to_thread(self.trusted.close_request)
-            await served
-            return result
-        finally:
-            served.cancel()
 
     async def _within(
         self, work: Coroutine[Any, Any, Any], limit: float, hurry: Callable[[], None]
@@ -228,8 +211,8 @@ class Runner:
         own = psutil.Process().memory_info().rss
         while True:
             grown = psutil.Process().memory_info().rss - own
-            processes = tree(self.kernel.keeper)
-            if len(processes) > self.limits.processes:
+            processes = tree(self.kernel.keeper, self.limits.processes)
+            if number_of_threads(processes) > self.limits.processes:
                 says = f"Process limit: a notebook may run {self.limits.processes} processes."
                 self._exceeded(PROCESS_LIMIT, says)
                 return
@@ -259,14 +242,13 @@ async def run_job(
     """Run the notebook of a job (see `sandboxed`); send every finished cell to the grader."""
     notebook = nbformat.from_dict(job["notebook"])
     trusted = None
-    if job["template"] is not None:
+    if job["steps"] is not None:
         from autograder.judging.trusted_side import TrustedSide
 
         os.environ["NBGRADER_EXECUTION"] = "autograde"  # as in nbgrader, for tests that ask
         folder = Path(job["trusted_folder"])
         sys.path.append(str(folder))
-        template = nbformat.from_dict(job["template"])
-        trusted = TrustedSide(template, kernel.channel, folder, job["answers"])
+        trusted = TrustedSide(job["steps"], kernel.channel, folder)
     limits = Limits(**job["limits"])
     runner = Runner(notebook, job["kinds"], kernel, limits, disk, trusted)
 

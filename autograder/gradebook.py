@@ -15,7 +15,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import nbformat
 from nbformat import NotebookNode
 from nbgrader.api import (
     BaseCell,
@@ -29,11 +28,13 @@ from nbgrader.api import (
 from nbgrader.preprocessors import AssignLatePenalties
 from nbgrader.utils import parse_utc
 from sqlalchemy.exc import SAWarning, SQLAlchemyError
+from sqlalchemy.orm import undefer
 
 from autograder.course import Course
 from autograder.errors import CourseError
 from autograder.files import write_text
 from autograder.formgrader import safe_to_open
+from autograder.nodes import written
 from autograder.result import Result
 from autograder.template import Template
 
@@ -100,7 +101,7 @@ def _record(course: Course, gradebook: Gradebook, result: Result, executed: Note
     path = folder / f"{result.notebook}.ipynb"
     annotated = _annotated(executed, result)
     same_work = _sources(path) == [str(cell.source) for cell in annotated.cells]
-    text = nbformat.writes(annotated)
+    text = written(annotated)
     stamp = _read_stamp(course.submitted(result.student, result.assignment))
     with _one_transaction(gradebook):
         gradebook.update_or_create_student(result.student)
@@ -167,6 +168,8 @@ def _write_scores(
 def _named(gradebook: Gradebook, kind: Any, notebook: SubmittedNotebook) -> dict[str, Any]:
     """The grades or comments of a notebook by the names of their cells, in one query."""
     rows = gradebook.db.query(kind, BaseCell.name).join(BaseCell, kind.cell_id == BaseCell.id)
+    if kind is Grade:
+        rows = rows.options(undefer(Grade.max_score))  # or it is one query for each grade
     return {name: row for row, name in rows.filter(kind.notebook_id == notebook.id)}
 
 

@@ -1,4 +1,4 @@
-"""The grader's end of a forked kernel: is it alive, interrupt it, run a cell, serve a test."""
+"""The grader's end of a forked kernel: is it alive, interrupt it, run a cell."""
 
 from __future__ import annotations
 
@@ -19,10 +19,6 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellControlSignal
 from nbformat import NotebookNode
 from traitlets import Type
-
-from autograder.kernel import SERVE_REQUEST
-
-IDLE_S = 4.0  # as nbclient waits for the last output of a cell
 
 
 class HeldKernel:
@@ -189,28 +185,6 @@ def executor(notebook: NotebookNode, client: Client, output_bytes: int, outputs:
     made.kc = client
     made.output_bytes, made.outputs = output_bytes, outputs
     return made
-
-
-async def serving(client: Client) -> None:
-    """Have the kernel answer the tests of one cell; return when it is done with that.
-
-    What the student's functions print meanwhile is read and thrown away: it may tell inputs of
-    hidden tests.
-    """
-    message = client.session.msg(SERVE_REQUEST, {})
-    client.shell_channel.send(message)
-    identity = message["header"]["msg_id"]
-    while True:
-        reply = await client.shell_channel.get_msg()
-        if reply["parent_header"].get("msg_id") == identity:
-            break
-    with contextlib.suppress(TimeoutError):  # the message may be lost in a flood of others
-        async with asyncio.timeout(IDLE_S):
-            while True:
-                output = await client.iopub_channel.get_msg()
-                is_ours = output["parent_header"].get("msg_id") == identity
-                if is_ours and output["content"].get("execution_state") == "idle":
-                    return
 
 
 def _shortened(msg: dict[str, Any], most: int = 4000) -> dict[str, Any]:

@@ -30,14 +30,11 @@ def order(kind: str, home: Path, limits: Limits) -> dict[str, Any]:
 def job(
     notebook: NotebookNode, limits: Limits, template: Template | None, trusted: Path
 ) -> dict[str, Any]:
-    made: dict[str, Any] = {"notebook": notebook, "limits": asdict(limits), "template": None}
+    made: dict[str, Any] = {"notebook": notebook, "limits": asdict(limits), "steps": None}
     made["kinds"] = [STUDENT for _ in notebook.cells]
     if template is not None:
-        from autograder.judging.names import answer_names
-
         made["kinds"] = _kinds(notebook, template)
-        made["template"] = template.graded
-        made["answers"] = answer_names(template.source)
+        made["steps"] = template.steps
         made["trusted_folder"] = str(trusted)
     return made
 

@@ -12,18 +12,16 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import zmq
 from ipykernel import kernelapp
 from ipykernel.iostream import IOPubThread
+from tornado.ioloop import IOLoop
 from zmq.eventloop.zmqstream import ZMQStream
 
 MOST_OUTPUTS = 500  # messages of one cell; how many of them are kept is up to Limits.outputs
-SERVE_REQUEST, SERVE_REPLY = "serve_request", "serve_reply"
 _PORTS = ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port")
 
 
@@ -32,11 +30,6 @@ def connection(runtime: str, key: str) -> dict[str, Any]:
     ports = {name: number for number, name in enumerate(_PORTS, 1)}
     common = {"transport": "ipc", "signature_scheme": "hmac-sha256", "key": key}
     return {**common, **ports, "ip": f"{runtime}/kernel", "kernel_name": "python3"}
-
-
-def command_line(runtime: str) -> list[str]:
-    """The command line of a kernel that Jupyter starts, with a new connection file's name."""
-    return [sys.executable, "-m", "ipykernel_launcher", "-f", f"{runtime}/kernel-{uuid4()}.json"]
 
 
 def prepare(
@@ -52,12 +45,15 @@ def prepare(
         file = Path(arguments[-1])
         file.write_text(json.dumps(info))
         file.chmod(0o600)
-        answer = _test_handler(channel) if channel is not None else None
+        listen = _listener(channel) if channel is not None else None
         _look_like_a_fresh_process(arguments)
-        run = _kernel(str(file), answer)
+        app = _kernel(str(file))
+        if listen is not None:
+            listen(app.kernel.shell.user_ns)
         os.write(ready, b"ready")
         os.close(ready)
-        return run
+        start: Callable[[], object] = app.start
+        return start
     except BaseException as error:
         os.write(ready, f"{type(error).__name__}: {error}"[:2000].encode())
         os._exit(1)
@@ -141,24 +137,28 @@ class _OutputThread(IOPubThread):
         return context, pipe
 
 
-def _kernel(file: str, answer: Callable[..., None] | None) -> Callable[[], object]:
+def _kernel(file: str) -> Any:
     vars(kernelapp)["IOPubThread"] = _OutputThread
     os.environ["COLUMNS"] = "80"  # or argparse asks a terminal that is not there, 0.1 s long
     app = kernelapp.IPKernelApp.instance()
     app.initialize(["-f", file, "--HistoryManager.enabled=False", "--quiet"])
     del os.environ["COLUMNS"]
-    if answer is not None:
-        app.kernel.shell_handlers[SERVE_REQUEST] = partial(answer, app.kernel)
-    start: Callable[[], object] = app.start
-    return start
+    return app
 
 
-def _test_handler(channel: socket.socket) -> Callable[..., None]:
-    """What the kernel's main thread does when the grader wants to test the student's names."""
+def _listener(channel: socket.socket) -> Callable[[dict[str, Any]], None]:
+    """What has the kernel's main thread, between two cells, answer tests of a namespace's names.
+
+    Not as a request of Jupyter's protocol: that takes eight messages for each test.
+    """
     from autograder.judging.student_side import serve
 
-    def answer(kernel: Any, stream: Any, ident: Any, parent: dict[str, Any]) -> None:
-        serve(channel, kernel.shell.user_ns)
-        kernel.session.send(stream, SERVE_REPLY, {"status": "ok"}, parent, ident=ident)
+    def listen(namespace: dict[str, Any]) -> None:
+        def answer(*_: Any) -> None:
+            if not serve(channel, namespace):
+                loop.remove_handler(channel)
 
-    return answer
+        loop = IOLoop.current()
+        loop.add_handler(channel, answer, IOLoop.READ)
+
+    return listen

@@ -1,12 +1,13 @@
-"""Notebook cells made and copied as plain data, without a schema check for each.
+"""Notebook cells made, copied and written as plain data, without a schema check for each.
 
 nbformat checks every cell that it makes against a JSON schema, and copies a notebook through
-`copy.deepcopy`: together half of the grader's own time for a submission. What is made here is
-valid by construction (see tests/autograder/test_nodes.py).
+`copy.deepcopy`, also to write it; for the hundred cells of a submission that adds up. What is
+made here is valid by construction (see tests/autograder/test_nodes.py).
 """
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from nbformat import NotebookNode
@@ -30,3 +31,8 @@ def copy_of(node: Any) -> Any:
     if isinstance(node, list):
         return [copy_of(value) for value in node]
     return node
+
+
+def written(notebook: NotebookNode) -> str:
+    """A notebook as the text of a file: JSON on one line, its texts in one piece each."""
+    return json.dumps(notebook, ensure_ascii=False)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import nbformat
-from nbformat import NotebookNode
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 
 @dataclass(frozen=True)
@@ -112,4 +112,6 @@ class Graded:
     def from_json(cls, text: str | bytes) -> Graded:
         """The inverse of `to_json`."""
         both = json.loads(text)
+        import nbformat  # slow, and not needed to show results
+
         return cls(Result.from_fields(both["result"]), nbformat.from_dict(both["notebook"]))

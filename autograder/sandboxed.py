@@ -7,14 +7,9 @@ holds is refused, with a CourseError.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import os
 import socket
-import subprocess
-import sys
 import tempfile
-import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,17 +18,16 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from autograder import frames
+from autograder import fork_server, frames
 from autograder.errors import NoSandboxError
 from autograder.execute import NOT_RUN, Limits
+from autograder.fork_server import START_UP_S, tail
 from autograder.job import data_only, job, lay_out, order
-from autograder.kernel import command_line
 from autograder.nodes import copy_of
 from autograder.outputs import add_error
-from autograder.sandbox import HOME, RUNTIME, Level
+from autograder.sandbox import Level
 from autograder.template import Template
 
-START_UP_S = 120.0  # a loaded machine may take this long to import torch or to start a kernel
 UNSAFE = "Run without a sandbox (--unsafe-local): it could read and change what the grader can."
 
 
@@ -49,58 +43,6 @@ class Run:
     isolation: str = ""
 
 
-class _Server:
-    """The fork server of this process, and the connections to its workers."""
-
-    def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="nb-", ignore_cleanup_errors=True)
-        ours, theirs = socket.socketpair()
-        self.log = Path(self._folder.name) / "log"
-        main = f"from autograder.zygote import main; main({theirs.fileno()})()"
-        command = [sys.executable, "-P", "-c", main]
-        shown = command_line(f"{HOME}/{RUNTIME}")  # takes its place in /proc, so needs the room
-        command[-1] += " " * (len("\0".join(shown)) - len("\0".join(command)))
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=self._folder.name,
-                env=_environment(),
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-            )
-        theirs.close()
-        self._control = ours
-        self._lock = threading.Lock()
-        try:
-            ours.settimeout(START_UP_S)
-            self.level = Level.from_json(frames.receive(ours))
-            ours.settimeout(None)
-        except (EOFError, OSError) as error:
-            self.end()
-            raise RuntimeError(f"the fork server did not start: {_tail(self.log)}") from error
-
-    def worker(self) -> socket.socket:
-        """Fork a worker and return the connection to it."""
-        ours, theirs = socket.socketpair()
-        with theirs, self._lock:
-            socket.send_fds(self._control, [b"w"], [theirs.fileno()])
-        return ours
-
-    def end(self) -> None:
-        """End the server and with it its workers."""
-        self._control.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(2)
-        self.process.kill()
-        self.process.wait()
-        self._folder.cleanup()
-
-
-_server: _Server | None = None
-_starting = threading.Lock()
 _running: set[socket.socket] = set()
 
 
@@ -109,7 +51,9 @@ def start() -> Level:
 
     RuntimeError where it cannot be started.
     """
-    return _get_server().level
+    level = fork_server.ready().level
+    assert level is not None
+    return level
 
 
 def require(limits: Limits) -> None:
@@ -160,13 +104,13 @@ def borrow_kernel(folder: Path, limits: Limits) -> tuple[socket.socket, dict[str
     require(limits)
     for name in ("work", "root"):
         (folder / name).mkdir(exist_ok=True)
-    connection = _get_server().worker()
+    connection = fork_server.ready().worker()
     try:
         frames.send(connection, order("kernel", folder, limits))
         return connection, frames.receive(connection)
     except (EOFError, OSError) as error:
         connection.close()
-        raise RuntimeError(f"no kernel could be forked: {_tail(folder / 'log')}") from error
+        raise RuntimeError(f"no kernel could be forked: {tail(folder / 'log')}") from error
 
 
 def stop_all() -> None:
@@ -176,22 +120,6 @@ def stop_all() -> None:
             connection.shutdown(socket.SHUT_RDWR)
 
 
-def _get_server() -> _Server:
-    global _server
-    with _starting:
-        if _server is None or _server.process.poll() is not None:
-            _server = _Server()
-        return _server
-
-
-@atexit.register
-def _end_server() -> None:
-    global _server
-    if _server is not None:
-        _server.end()
-        _server = None
-
-
 def _converse(
     home: Path, told: dict[str, Any], notebook: NotebookNode, limits: Limits
 ) -> tuple[NotebookNode, str]:
@@ -199,7 +127,7 @@ def _converse(
     executed = copy_of(notebook)
     problem = ""
     try:
-        with _get_server().worker() as connection:
+        with fork_server.ready().worker() as connection:
             _running.add(connection)
             try:
                 connection.settimeout(limits.notebook_s + START_UP_S)
@@ -212,23 +140,8 @@ def _converse(
     except TimeoutError:
         problem = f"the notebook was not done after {limits.notebook_s + START_UP_S:g} seconds."
     except (EOFError, OSError, RuntimeError) as error:
-        problem = f"running it failed: {_tail(home / 'log') or error}"
+        problem = f"running it failed: {tail(home / 'log') or error}"
     return (_unrun(executed, problem) if problem else executed), problem
-
-
-def _environment() -> dict[str, str]:
-    """What the fork server, and so in /proc any kernel, may see of this process's variables."""
-    cache = os.environ.get("COURSE_CACHE_DIR") or str(Path.home() / ".cache" / "course_lib")
-    passed = ("HOME", "PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "MPLCONFIGDIR", "TMPDIR")
-    return {
-        **{name: os.environ[name] for name in passed if name in os.environ},
-        "AUTOGRADER_DATA": cache,
-        "LANG": "C.UTF-8",
-        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
-        "OPENBLAS_NUM_THREADS": "1",  # its threads would start with the import
-        "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # or the debugger, unused here, warns
-    }
 
 
 def _unrun(notebook: NotebookNode, problem: str) -> NotebookNode:
@@ -239,10 +152,3 @@ def _unrun(notebook: NotebookNode, problem: str) -> NotebookNode:
         if cell.cell_type == "code" and cell.source.strip() and not ran:
             add_error(cell, NOT_RUN, f"Not run: {problem}")
     return executed
-
-
-def _tail(log: Path) -> str:
-    with contextlib.suppress(OSError):
-        lines = log.read_text(errors="replace").strip().splitlines()
-        return lines[-1][:300] if lines else ""
-    return ""

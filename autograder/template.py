@@ -9,6 +9,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import nbformat
 from nbformat import NotebookNode
@@ -19,6 +20,9 @@ from traitlets.config import Config
 
 from autograder.course import Course
 from autograder.errors import CourseError
+
+if TYPE_CHECKING:
+    from autograder.judging.plan import Step
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,13 @@ class Template:
     def released_cells(self) -> dict[str, NotebookNode]:
         """The same cells in the released form."""
         return by_grade_id(self.released)
+
+    @cached_property
+    def steps(self) -> list[Step]:
+        """What the trusted side needs to know of the code cells."""
+        from autograder.judging.plan import plan  # IPython: not for programs that run nothing
+
+        return plan(self.graded, self.source)
 
     @cached_property
     def points(self) -> dict[str, float]:

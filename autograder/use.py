@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,12 +35,26 @@ class Disk:
         return total
 
 
-def tree(pid: int) -> list[psutil.Process]:
-    """A process and all below it; empty once it is gone."""
+def tree(pid: int, most: int) -> list[psutil.Process]:
+    """A process and all below it, or just more than `most` of them; empty once it is gone.
+
+    Read often, so from Linux's lists of children, which may miss some while others end; psutil
+    reads every process of the machine. Without `most`, processes that fork without end would
+    keep the reader busy without end.
+    """
     with contextlib.suppress(psutil.Error):
         process = psutil.Process(pid)
-        return [process, *process.children(recursive=True)]
+        return [process, *_below(process, most)]
     return []
+
+
+def number_of_threads(processes: list[psutil.Process]) -> int:
+    """How many threads processes have together; each has at least one."""
+    total = 0
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            total += process.num_threads()
+    return total
 
 
 def uses_more(processes: list[psutil.Process], most: int) -> bool:
@@ -72,3 +87,26 @@ def kill_descendants(but_not: int = 0) -> None:
             with contextlib.suppress(psutil.Error):
                 child.kill()
         psutil.wait_procs(children, timeout=0.5)
+
+
+def _below(process: psutil.Process, most: int) -> list[psutil.Process]:
+    if not Path(f"/proc/self/task/{os.getpid()}/children").exists():
+        return process.children(recursive=True)
+    found: list[psutil.Process] = []
+    waiting = [process.pid]
+    while waiting and len(found) <= most:
+        for pid in _children(waiting.pop()):
+            waiting.append(pid)
+            with contextlib.suppress(psutil.Error):
+                found.append(psutil.Process(pid))
+    return found
+
+
+def _children(pid: int) -> list[int]:
+    """The children of every thread of a process; none once it is gone."""
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(OSError):
+                found += map(int, Path(f"/proc/{pid}/task/{thread}/children").read_text().split())
+    return found

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 from autograder import execute, frames, kernel, sandbox
+from autograder.fork_server import command_line
 from autograder.held_kernel import HeldKernel
 from autograder.use import Disk, kill_descendants
 
@@ -57,7 +58,7 @@ def _fork_kernel(
     ours, theirs = socket.socketpair()
     runtime = f"{sandbox.home_inside(box, means)}/{sandbox.RUNTIME}"
     info = kernel.connection(runtime, secrets.token_hex(16))
-    arguments = kernel.command_line(runtime)
+    arguments = command_line(runtime)
     keeper = sandbox.start(box, view, means, [say_ready, theirs.fileno()], arguments)
     if keeper == 0:
         return kernel.prepare(arguments, info, say_ready, theirs), None

@@ -1,6 +1,6 @@
 """The fork server: imports once what every notebook needs, then forks a worker per submission.
 
-`python -c "from autograder.zygote import main; main(FD)()"`, started by `sandboxed`. FD is a
+`python -c "from autograder.zygote import main; main(FD)()"`, started by `fork_server`. FD is a
 unix socket: the server sends what the sandbox of this machine is worth (`sandbox.Level`), then
 gets, for every submission, one byte and with it the worker's own connection to the grader.
 It ends when that socket closes, that is, however the grader ends; its workers die with it.
@@ -21,7 +21,7 @@ import socket
 import sys
 from collections.abc import Callable
 
-from autograder import frames, sandbox, worker
+from autograder import frames, quick_start, sandbox, worker
 
 _REAP_EVERY_S = 1.0
 
@@ -34,6 +34,7 @@ def main(control: int) -> Callable[[], object]:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the grader, which ends us
     grader = socket.socket(fileno=control)
     _import_everything()
+    quick_start.forget()
     view = sandbox.this_installation(os.environ.pop("AUTOGRADER_DATA", ""))
     level = sandbox.find_level(view)
     gc.collect()
@@ -88,6 +89,7 @@ _FOR_KERNELS = (
     "matplotlib.font_manager",
     "matplotlib.pyplot",
     "numpy.testing",
+    "torch._dynamo",  # the first optimizer and the first meta tensor import it, a second long
     "torch.nn.functional",
     "tornado.locks",
     "tornado.platform.asyncio",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from autograder import screen
+from autograder import quick_start, screen
 from autograder.errors import CourseError
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def command(example: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
         def guarded(*args: Any, **kwargs: Any) -> Any:
+            quick_start.skip_slow_imports()
             try:
                 return function(*args, **kwargs)
             except CourseError as error:

@@ -91,6 +91,10 @@ def grade(
     Stop it whenever you like: run again, it goes on where it was. What did not change is not
     graded again.
     """
+    from autograder import fork_server
+
+    if scheduler is None:
+        fork_server.begin()
     from autograder.execute import Limits
     from autograder.grade import default_jobs, grade_class, grade_contents
 
@@ -135,6 +139,9 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Grade one notebook file for yourself: no grade book, nothing is written."""
+    from autograder import fork_server
+
+    fork_server.begin()
     from autograder.check import check as run
     from autograder.execute import Limits
 

@@ -26,13 +26,15 @@ from autograder.judging.wire import Wire
 _peers: dict[int, StudentPeer] = {}  # one per channel: handles outlive a test cell
 
 
-def serve(channel: socket.socket, namespace: dict[str, Any]) -> None:
-    """Answer requests until the trusted side says that it is done, or the channel closes."""
+def serve(channel: socket.socket, namespace: dict[str, Any]) -> bool:
+    """Answer requests until the trusted side says that it is done; False if the channel closed."""
     peer = _peers.get(channel.fileno())
     if peer is None or peer.namespace is not namespace:
         peer = _peers[channel.fileno()] = StudentPeer(channel, namespace)
     with suppress(ChannelClosed):
         peer.serve()
+        return True
+    return False
 
 
 class Callback:
@@ -76,13 +78,14 @@ class StudentPeer(Peer):
         }
 
     def serve(self) -> None:
-        """Answer until "done"."""
+        """Answer until "done", and on if the next test has asked already."""
         with self._own_interrupts():
             while True:
                 header, buffers = self.wire.receive()
-                if header.get("op") == "done":
+                if header.get("op") != "done":
+                    self.answer(header, buffers)
+                elif not self.wire.has_more:
                     return
-                self.answer(header, buffers)
 
     def run(self, operation: Any, arguments: tuple[Any, ...]) -> Any:
         """Do it, and let Ctrl-C end it."""

@@ -25,16 +25,9 @@ from torch import Tensor, nn
 from autograder.judging import handles, library
 from autograder.judging.errors import ChannelClosed, CodecError
 from autograder.judging.handles import Handle
-from autograder.judging.names import (
-    Answers,
-    answer_names,
-    bound,
-    needed,
-    plain_python,
-    visible_imports,
-)
 from autograder.judging.namespace import Namespace
 from autograder.judging.peer import Peer
+from autograder.judging.plan import Step, answers_of, key
 from autograder.judging.stage import Printed, captured, own_state, readable
 from autograder.judging.wire import Wire
 
@@ -55,27 +48,18 @@ class Verdict:
 class TrustedSide:
     """Runs the set-up and test cells of one submission; see `run_test`.
 
-    notebook: the graded form of the assignment, hidden tests included.
+    steps: the assignment's code cells, from `plan.plan`.
     channel: the socket whose other end `student_side.serve` answers.
     folder: the working directory of tests.
-    answers: names that the instructor's own answers bind, from `names.answer_names(source)`;
-        without it those of the stubs in `notebook`.
     """
 
-    def __init__(
-        self,
-        notebook: NotebookNode,
-        channel: socket,
-        folder: Path,
-        answers: Answers | None = None,
-    ) -> None:
+    def __init__(self, steps: list[Step], channel: socket, folder: Path) -> None:
         self._folder = folder
-        self._answers = answer_names(notebook) if answers is None else answers
         self._peer = TrustedPeer(channel)
-        self._names = Namespace(self._peer, self._answers)
+        self._names = Namespace(self._peer, answers_of(steps))
         self._peer.before_request = self._names.tell_changes
-        self._cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-        self._wanted = _wanted(self._cells, self._answers)
+        self._steps = steps
+        self._places = {step["key"]: place for place, step in enumerate(steps)}
         self._position = -1
         self._given: set[str] = set()  # names that set-up cells bound
         self._declared: list[str] = []
@@ -84,26 +68,24 @@ class TrustedSide:
 
     def needs(self, cell: NotebookNode) -> bool:
         """Whether a plain code cell must run here: it is given, or binds what a test needs."""
-        return _key(cell) in self._wanted
+        place = self._places.get(key(cell))
+        return place is not None and self._steps[place]["here"]
 
     def run_setup(self, cell: NotebookNode) -> None:
         """Run an instructor's plain code cell where a test needs it; errors go to `problems`."""
         if not self.needs(cell):
             return
-        verdict = self._run(cell)
+        step = self._step(cell)
+        verdict = self._run(step)
         if verdict.error_name:
             self.problems.append(f"{verdict.error_name}: {verdict.error_message}")
-        self._given |= bound(plain_python(cell.source))
+        self._given |= set(step["binds"])
         self._peer.known = self._names.classes(self._given)
 
     def run_test(self, cell: NotebookNode) -> Verdict:
         """Run a test cell and return what became of it; raises nothing."""
-        return self._run(cell, visible_imports(plain_python(cell.source)))
-
-    def close_request(self) -> None:
-        """Let the kernel's `serve` return."""
-        with contextlib.suppress(ChannelClosed, CodecError):
-            self._peer.wire.send({"op": "done"})
+        step = self._step(cell)
+        return self._run(step, step["imports"])
 
     def stop(self) -> None:
         """End a cell that runs in another thread: it waits for the kernel, or loops here."""
@@ -112,38 +94,39 @@ class TrustedSide:
             raise_there = ctypes.pythonapi.PyThreadState_SetAsyncExc
             raise_there(ctypes.c_ulong(self._thread), ctypes.py_object(ChannelClosed))
 
-    def _run(self, cell: NotebookNode, imports: Sequence[str] = ()) -> Verdict:
-        source = plain_python(cell.source)
+    def _run(self, step: Step, imports: Sequence[str] = ()) -> Verdict:
         printed = Printed()
         error: BaseException | None = None
         score = None
         self._thread = threading.get_ident()
         try:
             with own_state(), contextlib.chdir(self._folder), captured(printed):
-                self._names.forget_fetched(self._answered_before(cell))
+                self._names.forget_fetched(self._answered_before(step))
                 self._declare(imports)
                 self._names.begin_cell()
-                score = _score(_execute(source, self._names))
+                score = _score(_execute(step["source"], self._names))
         except BaseException as caught:  # SystemExit too: nothing may end the worker
             error = caught
         finally:
             self._thread = None
             with contextlib.suppress(ChannelClosed, CodecError):
                 self._names.tell_changes()
-            self._names.bound_by_a_cell(bound(source))
+                self._peer.done()
+            self._names.bound_by_a_cell(step["binds"])
             self._names.forget_fetched()
         if error is None:
             return Verdict(score=score, text=printed.text())
         return Verdict(*_said(error), text=printed.text())
 
-    def _answered_before(self, cell: NotebookNode) -> set[str]:
+    def _step(self, cell: NotebookNode) -> Step:
+        return self._steps[self._places[key(cell)]]
+
+    def _answered_before(self, step: Step) -> set[str]:
         """Move on to the cell; return the names that answer cells on the way bind."""
-        keys = [_key(each) for each in self._cells]
-        place = keys.index(_key(cell)) if _key(cell) in keys else self._position
-        passed = self._cells[max(self._position, 0) : place]
+        place = self._places[step["key"]]
+        passed = self._steps[max(self._position, 0) : place]
         self._position = place
-        answers = (self._answers.get(_grade_id(each) or "", {}) for each in passed)
-        return {name for each in answers for name in each.get("names", ())}
+        return {name for each in passed for name in each["answers"].get("names", ())}
 
     def _declare(self, imports: Sequence[str]) -> None:
         """Tell the kernel what it would know in a notebook: shared classes, a test's imports."""
@@ -165,10 +148,18 @@ class TrustedPeer(Peer):
         self._handles: weakref.WeakValueDictionary[int, Handle] = weakref.WeakValueDictionary()
         self._raised: dict[int, Exception] = {}
         self.operations["call"] = self._call
+        self._asked = False
+
+    def done(self) -> None:
+        """Let the kernel's `serve` return, if it was asked for anything."""
+        if self._asked:
+            self._asked = False
+            self.wire.send({"op": "done"})
 
     def request(self, operation: str, *arguments: Any) -> Any:
         """Ask the kernel, once it knows what the test did to its names."""
         self.before_request()
+        self._asked = True
         return super().request(operation, *arguments)
 
     def classes(self) -> Mapping[str, type]:
@@ -251,27 +242,3 @@ def _said(error: BaseException) -> tuple[str, str]:
     except Exception:
         message = ""
     return type(error).__name__, readable(message)
-
-
-def _wanted(cells: list[NotebookNode], answers: Answers) -> set[str]:
-    """Return the plain cells that must run here, found backwards from the tests."""
-    names: set[str] = set()
-    wanted: set[str] = set()
-    for cell in reversed(cells):
-        info = cell.metadata.get("nbgrader", {})
-        source = plain_python(cell.source)
-        if info.get("solution"):
-            continue
-        if info.get("grade") or info.get("locked") or bound(source) & names:
-            names |= needed(source) - bound(source)
-            if not info.get("grade"):
-                wanted.add(_key(cell))
-    return wanted
-
-
-def _grade_id(cell: NotebookNode) -> str | None:
-    return cell.metadata.get("nbgrader", {}).get("grade_id")
-
-
-def _key(cell: NotebookNode) -> str:
-    return _grade_id(cell) or cell.get("id") or cell.source

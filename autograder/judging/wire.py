@@ -67,6 +67,11 @@ class Wire:
         except (ValueError, TypeError, AttributeError, RecursionError, CodecError) as error:
             raise self._garbage() from error
 
+    @property
+    def has_more(self) -> bool:
+        """Whether the beginning of a next frame has been received with an earlier one."""
+        return bool(self._early)
+
     def close(self, why: str = "The kernel exited while this cell ran.") -> None:
         """Refuse all further use, and let a peer that waits know."""
         self.fault = self.fault or why

@@ -10,7 +10,7 @@ import psutil
 import pytest
 from nbformat import NotebookNode
 
-from autograder import sandboxed
+from autograder import fork_server, sandboxed
 from autograder.execute import KERNEL_EXITED, MEMORY_LIMIT, NOT_RUN, TIMED_OUT, Limits
 
 GENEROUS = Limits(cell_s=60.0, notebook_s=120.0)
@@ -159,8 +159,8 @@ def test_supplies_lie_in_the_working_folder_and_home_is_a_scratch_folder(tmp_pat
 
 
 def test_trouble_of_the_grader_itself_is_said(monkeypatch):
-    monkeypatch.setattr(sandboxed, "_server", None)
-    monkeypatch.setattr(sandboxed.sys, "executable", "/bin/false")
+    monkeypatch.setattr(fork_server, "_server", None)
+    monkeypatch.setattr(fork_server.sys, "executable", "/bin/false")
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1")])
     executed = sandboxed.run(notebook, [], GENEROUS)
     assert "fork server did not start" in executed.problem
@@ -173,7 +173,7 @@ def test_a_worker_that_dies_keeps_what_its_notebook_did():
     cells = [nbformat.v4.new_code_cell(each) for each in ("print('a')", source, "print('b')")]
     with ThreadPoolExecutor() as pool:
         task = pool.submit(sandboxed.run, nbformat.v4.new_notebook(cells=cells), [], GENEROUS)
-        server = psutil.Process(sandboxed.start() and sandboxed._server.process.pid)
+        server = psutil.Process(sandboxed.start() and fork_server._server.process.pid)
         while not (workers := [w for w in server.children() if _has_children(w)]):
             time.sleep(0.05)
         time.sleep(2)

@@ -34,8 +34,8 @@ from hostile_listed import LISTED, WRONG, without_test
 from hostile_more import MORE
 from nbconvert.exporters import HTMLExporter
 
+from autograder import fork_server, sandboxed
 from autograder import grade as grade_module
-from autograder import sandboxed
 from autograder.collect import collect
 from autograder.course import Course
 from autograder.execute import Limits
@@ -120,7 +120,7 @@ class Watch:
     def _look_for_processes(self) -> None:
         while not self._done.wait(0.1):
             with contextlib.suppress(psutil.Error, AttributeError):
-                server = psutil.Process(sandboxed._server.process.pid)
+                server = psutil.Process(fork_server._server.process.pid)
                 for process in server.children(recursive=True):
                     self.seen[process.pid] = _created(process)
 
@@ -372,7 +372,7 @@ def test_50_a_worker_that_dies_is_replaced_and_never_a_zero(course: Course):
     over = threading.Event()
 
     def kill_one() -> None:
-        server = psutil.Process(sandboxed.start() and sandboxed._server.process.pid)
+        server = psutil.Process(sandboxed.start() and fork_server._server.process.pid)
         while not over.wait(0.05) and not killed:
             for worker in server.children():
                 with contextlib.suppress(psutil.Error):

@@ -10,7 +10,6 @@ from two_processes import play
 
 from autograder.corpus_files import CORPUS, Variant, variants
 from autograder.course import Course
-from autograder.judging.names import answer_names
 from autograder.template import Template, by_grade_id
 from course_lib import models, plot  # noqa: F401  before the fork, as the zygote does
 
@@ -28,7 +27,7 @@ def judged(variant: Variant, template: Template, folder: Path) -> dict[str, str]
     """What is said about every test of a variant; an empty text where it passed."""
     cells = by_grade_id(variant.notebook)
     answers = {name: cells[name].source for name in template.answers}
-    verdicts = play(template.graded, answers, folder, answer_names(template.source))
+    verdicts = play(template.graded, answers, folder, template.steps)
     return {
         name: f"{verdict.error_name}: {verdict.error_message}" if verdict.error_name else ""
         for name, verdict in verdicts.items()

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 
-from autograder.nodes import copy_of, new_cell
+from autograder.nodes import copy_of, new_cell, written
 
 MAKERS = {
     "code": nbformat.v4.new_code_cell,
@@ -36,3 +36,14 @@ def test_a_copy_is_equal_and_shares_nothing(template):
     copy.cells[1].source = "changed"
     copy.cells.append("more")
     assert original == expected
+
+
+def test_what_is_written_reads_as_what_nbformat_writes(template):
+    notebook = copy_of(template.source)
+    notebook.cells[0].source = 'Zeilen\n\n"ä" \u2028 \\ end'
+    stream = nbformat.v4.new_output("stream", text="a\nb\n")
+    picture = nbformat.v4.new_output("display_data", {"text/plain": "a\nb", "image/png": "AA=="})
+    code = next(cell for cell in notebook.cells if cell.cell_type == "code")
+    code.outputs = [stream, picture]
+    expected = nbformat.reads(nbformat.writes(notebook), as_version=4)
+    assert nbformat.reads(written(notebook), as_version=4) == expected == notebook

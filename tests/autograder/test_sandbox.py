@@ -19,7 +19,7 @@ import psutil
 import pytest
 from nbformat import NotebookNode
 
-from autograder import sandbox, sandboxed
+from autograder import fork_server, sandbox, sandboxed
 from autograder.errors import CourseError
 from autograder.execute import DISK_LIMIT, MEMORY_LIMIT, Limits
 from autograder.sandbox import landlock, probe, seccomp
@@ -237,7 +237,7 @@ def test_bombs_are_contained_and_leave_nothing(bomb, errors):
     cells = run("print('a')", bomb)
     assert said(cells[0]) == "a\n"
     assert any(error in said(cells[1]) for error in errors)
-    server = psutil.Process(sandboxed._server.process.pid)
+    server = psutil.Process(fork_server._server.process.pid)
     left = [process for process in server.children(recursive=True) if process.pid not in before]
     psutil.wait_procs(left, timeout=10)
     assert not [process for process in left if process.is_running()]
@@ -264,7 +264,7 @@ def test_a_huge_array_fails_at_once_and_the_rest_runs():
 def test_grading_is_refused_where_no_sandbox_holds(monkeypatch):
     level = sandboxed.start()
     broken = replace(level, problem="No sandbox holds on this machine. Use Linux.")
-    monkeypatch.setattr(sandboxed._server, "level", broken)
+    monkeypatch.setattr(fork_server._server, "level", broken)
     with pytest.raises(CourseError, match="No sandbox holds"):
         run("1")
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("print(1)")])

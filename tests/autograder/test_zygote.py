@@ -18,7 +18,7 @@ from jupyter_client.manager import KernelManager
 from jupyter_client.provisioning import KernelProvisionerFactory
 from nbclient import NotebookClient
 
-from autograder import sandboxed
+from autograder import fork_server, sandboxed
 from autograder.execute import Limits
 from autograder.template import Template
 
@@ -35,19 +35,19 @@ def printed(cell: nbformat.NotebookNode) -> str:
 
 
 def test_one_server_with_one_thread_serves_many_at_once():
-    server = sandboxed.start() and psutil.Process(sandboxed._server.process.pid)
+    server = sandboxed.start() and psutil.Process(fork_server._server.process.pid)
     with ThreadPoolExecutor(4) as pool:
         runs = [pool.submit(sandboxed.run, notebook(f"print({n})"), [], LIMITS) for n in range(8)]
         texts = [printed(run.result().notebook.cells[0]) for run in runs]
     assert texts == [f"{n}\n" for n in range(8)]
-    assert sandboxed._server.process.pid == server.pid
+    assert fork_server._server.process.pid == server.pid
     assert server.num_threads() == 1
 
 
 def test_a_server_that_died_is_replaced():
     sandboxed.start()
-    sandboxed._server.process.kill()
-    sandboxed._server.process.wait()
+    fork_server._server.process.kill()
+    fork_server._server.process.wait()
     assert printed(sandboxed.run(notebook("print(1)"), [], LIMITS).notebook.cells[0]) == "1\n"
 
 
@@ -86,12 +86,12 @@ def test_the_kernel_holds_no_hidden_test(template: Template):
 
 GRADER = """
 import nbformat, sys, threading
-from autograder import sandboxed
+from autograder import fork_server, sandboxed
 from autograder.execute import Limits
 source = "import subprocess, time; subprocess.Popen(['sleep', '600']); time.sleep(600)"
 notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
 sandboxed.start()
-print(sandboxed._server.process.pid, flush=True)
+print(fork_server._server.process.pid, flush=True)
 try:
     sandboxed.run(notebook, [], Limits(cell_s=600, notebook_s=600))
 except KeyboardInterrupt:

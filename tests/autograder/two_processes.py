@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 import socket
 import sys
@@ -15,7 +16,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from autograder.judging.names import Answers
+from autograder.judging.plan import Step, plan
 from autograder.judging.student_side import serve
 from autograder.judging.trusted_side import TrustedSide, Verdict
 
@@ -23,7 +24,7 @@ from autograder.judging.trusted_side import TrustedSide, Verdict
 class Submission:
     """Runs the student's cells in a forked child; `trusted` judges them from this process."""
 
-    def __init__(self, notebook: NotebookNode, folder: Path, answers: Answers | None = None):
+    def __init__(self, notebook: NotebookNode, folder: Path, steps: list[Step] | None = None):
         self.control, self._child_control = socket.socketpair()
         self.channel, self._child_channel = socket.socketpair()
         self.pid = os.fork()
@@ -33,7 +34,7 @@ class Submission:
             _child(self._child_control, self._child_channel)
         self._child_control.close()
         self._child_channel.close()
-        self.trusted = TrustedSide(notebook, self.channel, folder, answers)
+        self.trusted = TrustedSide(steps or plan(notebook), self.channel, folder)
 
     def run(self, source: str) -> str:
         """Run a cell in the kernel; return the name of the error, or nothing."""
@@ -41,21 +42,13 @@ class Submission:
 
     def test(self, cell: NotebookNode) -> Verdict:
         """Run a test cell on the trusted side while the kernel answers."""
-        return self._served(lambda: self.trusted.run_test(cell))
+        return self.trusted.run_test(cell)
 
     def setup(self, cell: NotebookNode) -> None:
         """Run an instructor's plain cell on both sides."""
         self.run(cell.source)
         if self.trusted.needs(cell):
-            self._served(lambda: self.trusted.run_setup(cell))
-
-    def _served(self, act: Any) -> Any:
-        self._send({"serve": True})
-        try:
-            return act()
-        finally:
-            self.trusted.close_request()
-            self._receive()
+            self.trusted.run_setup(cell)
 
     def _ask(self, message: dict[str, Any]) -> str:
         self._send(message)
@@ -90,19 +83,20 @@ class Submission:
 
 
 def _child(control: socket.socket, channel: socket.socket) -> None:
-    """Be the kernel: cells and `serve`, as told on the control socket, and never return."""
+    """Be the kernel: run the cells of the control socket, between them `serve`; never return."""
     namespace: dict[str, Any] = {"__name__": "__main__", "channel": channel}
     sys.modules["__main__"].__dict__.pop("__file__", None)
     file = control.makefile("rwb")
     try:
-        for line in file:
-            message = json.loads(line)
+        while True:
+            ready, _, _ = select.select([control, channel], [], [])
+            if channel in ready:
+                serve(channel, namespace)
+                continue
+            message = json.loads(file.readline())
             answer = ""
             try:
-                if "run" in message:
-                    exec(compile(message["run"], "<cell>", "exec"), namespace)
-                else:
-                    serve(channel, namespace)
+                exec(compile(message["run"], "<cell>", "exec"), namespace)
             except BaseException as error:
                 answer = f"{type(error).__name__}: {error}"
                 if os.environ.get("SHOW_CHILD"):
@@ -114,14 +108,14 @@ def _child(control: socket.socket, channel: socket.socket) -> None:
 
 
 def play(
-    graded: NotebookNode, answers: dict[str, str], folder: Path, names: Answers | None = None
+    graded: NotebookNode, answers: dict[str, str], folder: Path, steps: list[Step] | None = None
 ) -> dict[str, Verdict]:
     """Run a graded notebook with these answers; return the verdict of every test cell.
 
     Plain cells that no test needs, such as pictures, are left out.
     """
     verdicts = {}
-    with Submission(graded, folder, names) as submission:
+    with Submission(graded, folder, steps) as submission:
         for cell in graded.cells:
             info = cell.metadata.get("nbgrader", {})
             if cell.cell_type != "code":
