@@ -49,7 +49,7 @@ def prepare(
         _look_like_a_fresh_process(arguments)
         app = _kernel(str(file))
         if listen is not None:
-            listen(app.kernel.shell.user_ns)
+            listen(app.kernel.shell)
         os.write(ready, b"ready")
         os.close(ready)
         start: Callable[[], object] = app.start
@@ -146,16 +146,16 @@ def _kernel(file: str) -> Any:
     return app
 
 
-def _listener(channel: socket.socket) -> Callable[[dict[str, Any]], None]:
-    """What has the kernel's main thread, between two cells, answer tests of a namespace's names.
+def _listener(channel: socket.socket) -> Callable[[Any], None]:
+    """What has the kernel's main thread, between two cells, answer tests of a shell's names.
 
-    Not as a request of Jupyter's protocol: that takes eight messages for each test.
+    Not as a request of Jupyter's protocol, which sends four messages for each test.
     """
     from autograder.judging.student_side import serve
 
-    def listen(namespace: dict[str, Any]) -> None:
+    def listen(shell: Any) -> None:
         def answer(*_: Any) -> None:
-            if not serve(channel, namespace):
+            if not serve(channel, shell.user_ns):
                 loop.remove_handler(channel)
 
         loop = IOLoop.current()
