@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import math
-import re
-import subprocess
-import sys
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from matplotlib import image as mpimg
+from widget_checks import (
+    check_descriptions,
+    check_import_is_light,
+    check_keyboard_reach,
+    check_moved_picture,
+    check_page_follows,
+    check_reset,
+    control,
+    page,
+)
 
 from course_lib.attention import GPT, text_to_tokens
 from course_lib.widgets import attention as explorer
@@ -41,10 +46,6 @@ def gpt() -> GPT:
 @pytest.fixture(scope="module")
 def subject(gpt: GPT) -> Subject:
     return Subject(gpt)
-
-
-def pixels(content: bytes) -> np.ndarray:
-    return mpimg.imread(io.BytesIO(content), format="png")[..., :3]
 
 
 # Numbers
@@ -181,11 +182,7 @@ def test_the_picture_shows_the_numbers(subject: Subject, settings: Settings) -> 
 def test_a_moved_picture_equals_a_new_one(subject: Subject) -> None:
     board = Board(subject)
     for settings in (*VARIED, VARIED[1]):
-        reading = compute(subject, settings)
-        board.draw(reading)
-        fresh = Board(subject)
-        fresh.draw(reading)
-        np.testing.assert_array_equal(pixels(board.picture.png()), pixels(fresh.picture.png()))
+        check_moved_picture(board, Board(subject), compute(subject, settings))
 
 
 # The widget
@@ -194,14 +191,6 @@ def test_a_moved_picture_equals_a_new_one(subject: Subject) -> None:
 @pytest.fixture
 def widget(subject: Subject) -> Any:
     return explorer.attention(subject, Settings(EXAMPLES[0], head=2))
-
-
-def control(widget: Any, description: str) -> Any:
-    return next(child for child in widget.children if child.description == description)
-
-
-def page(widget: Any) -> str:
-    return widget.children[-1].value
 
 
 MOVES = [
@@ -216,26 +205,22 @@ MOVES = [
 
 
 def test_every_control_says_what_it_chooses(widget: Any) -> None:
-    descriptions = [child.description for child in widget.children[:-1]]
-    assert descriptions == [*(description for description, _ in MOVES), "Reset"]
+    check_descriptions(widget, MOVES)
+
+
+def test_the_keyboard_reaches_every_control(widget: Any) -> None:
+    check_keyboard_reach(widget)
 
 
 @pytest.mark.parametrize(("description", "value"), MOVES)
 def test_every_control_changes_the_picture_and_its_description(
     widget: Any, description: str, value: Any
 ) -> None:
-    before = page(widget)
-    control(widget, description).value = value
-    found = [re.search(p, page(widget)) for p in ('base64,([^"]*)', 'alt="([^"]*)')]
-    assert all(match is not None and match[1] not in before for match in found)
+    check_page_follows(widget, description, value)
 
 
 def test_reset_puts_everything_back(widget: Any) -> None:
-    before = page(widget)
-    for description, value in MOVES:
-        control(widget, description).value = value
-    control(widget, "Reset").click()
-    assert page(widget) == before
+    check_reset(widget, MOVES)
 
 
 def test_the_page_shows_what_compute_finds(widget: Any, subject: Subject) -> None:
@@ -247,9 +232,4 @@ def test_the_page_shows_what_compute_finds(widget: Any, subject: Subject) -> Non
 
 
 def test_importing_the_widget_loads_no_plotting_library() -> None:
-    code = (
-        "import sys; from course_lib.widgets import attention\n"
-        "heavy = {'matplotlib', 'ipywidgets', 'torchvision', 'PIL'} & set(sys.modules)\n"
-        "assert not heavy, heavy"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    check_import_is_light("attention")

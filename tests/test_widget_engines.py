@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import io
-import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from matplotlib import image as mpimg
+from widget_checks import (
+    check_descriptions,
+    check_import_is_light,
+    check_keyboard_reach,
+    check_moved_picture,
+    check_page_follows,
+    check_reset,
+    control,
+    page,
+    pixels,
+)
 
 from course_lib import deploy, models
 from course_lib.widgets import engines as explorer
@@ -54,10 +59,6 @@ VARIED = [
 @pytest.fixture(scope="module")
 def subject() -> Subject:
     return Subject(ROWS, "made up")
-
-
-def pixels(content: bytes) -> np.ndarray:
-    return mpimg.imread(io.BytesIO(content), format="png")[..., :3]
 
 
 # Numbers
@@ -217,11 +218,7 @@ def test_an_engine_without_a_number_says_why(subject: Subject) -> None:
 def test_a_moved_picture_equals_a_new_one(subject: Subject) -> None:
     board = Board(subject)
     for settings in (*VARIED, VARIED[0]):
-        comparison = compute(subject, settings)
-        board.draw(comparison)
-        fresh = Board(subject)
-        fresh.draw(comparison)
-        np.testing.assert_array_equal(pixels(board.picture.png()), pixels(fresh.picture.png()))
+        check_moved_picture(board, Board(subject), compute(subject, settings))
 
 
 def test_one_engine_of_one_value_can_be_drawn() -> None:
@@ -239,50 +236,35 @@ def widget() -> Any:
     return explorer.engines(Subject(ROWS, "made up"), Settings("small", 64))
 
 
-def control(widget: Any, description: str) -> Any:
-    return next(child for child in widget.children if child.description == description)
-
-
-def page(widget: Any) -> str:
-    return widget.children[-1].value
-
-
 MOVES = [("network", "large"), ("batch [inputs]", 1)]
+PER_INPUT = ("time and memory per input", True)
 
 
 def test_every_control_says_what_it_chooses(widget: Any) -> None:
-    descriptions = [child.description for child in widget.children[:-1]]
-    assert descriptions == [*(name for name, _ in MOVES), "time and memory per input", "Reset"]
+    check_descriptions(widget, [*MOVES, PER_INPUT])
+
+
+def test_the_keyboard_reaches_every_control(widget: Any) -> None:
+    check_keyboard_reach(widget)
 
 
 @pytest.mark.parametrize(("description", "value"), MOVES)
 def test_every_control_changes_the_picture_and_its_description(
     widget: Any, description: str, value: Any
 ) -> None:
-    before = page(widget)
-    control(widget, description).value = value
-    found = [re.search(p, page(widget)) for p in ('base64,([^"]*)', 'alt="([^"]*)')]
-    assert all(match is not None and match[1] not in before for match in found)
+    check_page_follows(widget, description, value)
 
 
 def test_the_share_per_input_changes_the_picture(widget: Any) -> None:
     before = page(widget)
-    control(widget, "time and memory per input").value = True
+    description, value = PER_INPUT
+    control(widget, description).value = value
     assert page(widget) != before
 
 
 def test_reset_puts_everything_back(widget: Any) -> None:
-    before = page(widget)
-    for description, value in (*MOVES, ("time and memory per input", True)):
-        control(widget, description).value = value
-    control(widget, "Reset").click()
-    assert page(widget) == before
+    check_reset(widget, [*MOVES, PER_INPUT])
 
 
 def test_importing_the_widget_loads_no_plotting_library() -> None:
-    code = (
-        "import sys; from course_lib.widgets import engines\n"
-        "heavy = {'matplotlib', 'ipywidgets', 'torchvision', 'PIL', 'onnx'} & set(sys.modules)\n"
-        "assert not heavy, heavy"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    check_import_is_light("engines")

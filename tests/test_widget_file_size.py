@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import io
 import math
-import re
-import subprocess
-import sys
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from matplotlib import image as mpimg
 from matplotlib.figure import Figure
+from widget_checks import (
+    check_descriptions,
+    check_import_is_light,
+    check_keyboard_reach,
+    check_moved_picture,
+    check_page_follows,
+    check_reset,
+    page,
+)
 
 from course_lib import codec, data, models, prune, train
 from course_lib.widgets import file_size as explorer
@@ -40,10 +43,6 @@ def subject() -> Subject:
     networks = {share: prune.prune_model(model, share).model for share in (0.9, 0.5)}
     images = data.Split(pixels, labels, (0.1,), (0.3,))
     return Subject({**networks, 0.0: model}, images, paper="LeNet-300-100")
-
-
-def picture(board: Any) -> np.ndarray:
-    return mpimg.imread(io.BytesIO(board.picture.png()), format="png")
 
 
 def axes_of(figure: Figure) -> Any:
@@ -197,11 +196,7 @@ def test_a_moved_picture_equals_a_new_one(subject: Subject) -> None:
     board, points = explorer._Board(subject), list[Point]()
     for settings in VARIED:
         points.append(compute(subject, settings))
-        board.draw(points)
-        moved = picture(board)
-        fresh = explorer._Board(subject)
-        fresh.draw(points)
-        np.testing.assert_array_equal(moved, picture(fresh))
+        check_moved_picture(board, explorer._Board(subject), points)
 
 
 # The widget
@@ -215,38 +210,23 @@ def widget(subject: Subject) -> Any:
     return explorer.file_size(subject)
 
 
-def control(widget: Any, description: str) -> Any:
-    return next(child for child in widget.children if child.description == description)
-
-
-def page(widget: Any) -> str:
-    return widget.children[-1].value
-
-
 def test_every_control_says_what_it_chooses(widget: Any) -> None:
-    descriptions = [child.description for child in widget.children[:-1]]
-    assert descriptions == [*(description for description, _ in MOVES), "Reset"]
+    check_descriptions(widget, MOVES)
+
+
+def test_the_keyboard_reaches_every_control(widget: Any) -> None:
+    check_keyboard_reach(widget)
 
 
 @pytest.mark.parametrize(("description", "value"), MOVES)
 def test_every_control_changes_the_picture_and_its_description(
     widget: Any, description: str, value: Any
 ) -> None:
-    before = page(widget)
-    control(widget, description).value = value
-    found = [re.search(p, page(widget)) for p in ('base64,([^"]*)', 'alt="([^"]*)')]
-    assert all(match is not None and match[1] not in before for match in found)
+    check_page_follows(widget, description, value)
 
 
 def test_reset_puts_everything_back_and_forgets_the_trail(widget: Any) -> None:
-    before = page(widget)
-    for description, value in MOVES:
-        control(widget, description).value = value
-    assert page(widget) != before
-    control(widget, "Reset").click()
-    assert page(widget) == before
-    control(widget, "bits of an index").value = 5  # the sliders still work
-    assert page(widget) != before
+    check_reset(widget, MOVES)
 
 
 def test_it_starts_where_it_is_told_to(subject: Subject) -> None:
@@ -255,9 +235,4 @@ def test_it_starts_where_it_is_told_to(subject: Subject) -> None:
 
 
 def test_importing_the_widget_loads_no_plotting_library() -> None:
-    code = (
-        "import sys; from course_lib.widgets import file_size\n"
-        "heavy = {'matplotlib', 'ipywidgets', 'torchvision', 'PIL'} & set(sys.modules)\n"
-        "assert not heavy, heavy"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    check_import_is_light("file_size")

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import io
-import re
-import subprocess
-import sys
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from matplotlib import image as mpimg
 from matplotlib.figure import Figure
 from torch import nn
+from widget_checks import (
+    check_descriptions,
+    check_import_is_light,
+    check_keyboard_reach,
+    check_moved_picture,
+    check_page_follows,
+    check_reset,
+    page,
+)
 
 from course_lib import codec, cost, data, models, prune, train
 from course_lib.widgets import pruning as explorer
@@ -40,10 +44,6 @@ def subject() -> Subject:
     labels = train.predict(model, blank).argmax(dim=1)  # so that pruning can only lose
     images = data.Split(pixels, labels, (0.1,), (0.3,))
     return Subject(model, images, images.head(32))
-
-
-def picture(board: Any) -> np.ndarray:
-    return mpimg.imread(io.BytesIO(board.picture.png()), format="png")
 
 
 def axes_of(figure: Figure) -> Any:
@@ -164,11 +164,7 @@ def test_a_moved_picture_equals_a_new_one(subject: Subject) -> None:
     board, points = explorer._Board(subject), list[Point]()
     for settings in VARIED:
         points.append(compute(subject, settings))
-        board.draw(points)
-        moved = picture(board)
-        fresh = explorer._Board(subject)
-        fresh.draw(points)
-        np.testing.assert_array_equal(moved, picture(fresh))
+        check_moved_picture(board, explorer._Board(subject), points)
 
 
 # The widget
@@ -182,38 +178,23 @@ def widget(subject: Subject) -> Any:
     return explorer.pruning(subject)
 
 
-def control(widget: Any, description: str) -> Any:
-    return next(child for child in widget.children if child.description == description)
-
-
-def page(widget: Any) -> str:
-    return widget.children[-1].value
-
-
 def test_every_control_says_what_it_chooses(widget: Any) -> None:
-    descriptions = [child.description for child in widget.children[:-1]]
-    assert descriptions == [*(description for description, _ in MOVES), "Reset"]
+    check_descriptions(widget, MOVES)
+
+
+def test_the_keyboard_reaches_every_control(widget: Any) -> None:
+    check_keyboard_reach(widget)
 
 
 @pytest.mark.parametrize(("description", "value"), MOVES)
 def test_every_control_changes_the_picture_and_its_description(
     widget: Any, description: str, value: Any
 ) -> None:
-    before = page(widget)
-    control(widget, description).value = value
-    found = [re.search(p, page(widget)) for p in ('base64,([^"]*)', 'alt="([^"]*)')]
-    assert all(match is not None and match[1] not in before for match in found)
+    check_page_follows(widget, description, value)
 
 
 def test_reset_puts_everything_back_and_forgets_the_trail(widget: Any) -> None:
-    before = page(widget)  # times too: a point that was visited is not measured again
-    for description, value in MOVES:
-        control(widget, description).value = value
-    assert page(widget) != before
-    control(widget, "Reset").click()
-    assert page(widget) == before
-    control(widget, "share removed").value = 0.8  # the sliders still work
-    assert page(widget) != before
+    check_reset(widget, MOVES)  # times too: a point that was visited is not measured again
 
 
 def test_it_starts_where_it_is_told_to(subject: Subject) -> None:
@@ -222,9 +203,4 @@ def test_it_starts_where_it_is_told_to(subject: Subject) -> None:
 
 
 def test_importing_the_widget_loads_no_plotting_library() -> None:
-    code = (
-        "import sys; from course_lib.widgets import pruning\n"
-        "heavy = {'matplotlib', 'ipywidgets', 'torchvision', 'PIL'} & set(sys.modules)\n"
-        "assert not heavy, heavy"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    check_import_is_light("pruning")

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import io
-import re
-import subprocess
-import sys
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from matplotlib import image as mpimg
 from matplotlib.figure import Figure
 from torch import nn
+from widget_checks import (
+    check_descriptions,
+    check_import_is_light,
+    check_keyboard_reach,
+    check_moved_picture,
+    check_page_follows,
+    check_reset,
+    control,
+    page,
+    pixels,
+)
 
 from course_lib import data, models, quantize, train
 from course_lib.widgets import quantization_bins as explorer
@@ -46,10 +53,6 @@ def subject(images: data.Split) -> Subject:
         model.fc1.weight.mul_(torch.linspace(0.2, 2, 12)[:, None])
     labels = train.predict(model, images).argmax(dim=1)  # so that quantizing can only lose
     return Subject(model, data.Split(images.images, labels, images.mean, images.std))
-
-
-def pixels(content: bytes) -> np.ndarray:
-    return mpimg.imread(io.BytesIO(content), format="png")[..., :3]
 
 
 def saved(figure: Figure) -> np.ndarray:
@@ -194,11 +197,7 @@ def test_a_moved_picture_equals_a_new_one(subject: Subject) -> None:
     points: list[Point] = []
     for settings in VARIED:
         points.append(compute(subject, settings))
-        board.draw(points)
-        moved = pixels(board.picture.png())
-        fresh = explorer._Board(subject)
-        fresh.draw(points)
-        np.testing.assert_array_equal(moved, pixels(fresh.picture.png()))
+        check_moved_picture(board, explorer._Board(subject), points)
 
 
 def test_a_picture_is_what_the_saved_figure_shows(subject: Subject) -> None:
@@ -239,14 +238,6 @@ def widget(subject: Subject) -> Any:
     return explorer.quantization_bins(subject)
 
 
-def control(widget: Any, description: str) -> Any:
-    return next(child for child in widget.children if child.description == description)
-
-
-def page(widget: Any) -> str:
-    return widget.children[-1].value
-
-
 MOVES = [
     ("bits per weight", 2),
     ("scheme", "affine"),
@@ -256,29 +247,22 @@ MOVES = [
 
 
 def test_every_control_says_what_it_chooses(widget: Any) -> None:
-    descriptions = [child.description for child in widget.children[:-1]]
-    assert descriptions == [*(description for description, _ in MOVES), "Reset"]
+    check_descriptions(widget, MOVES)
+
+
+def test_the_keyboard_reaches_every_control(widget: Any) -> None:
+    check_keyboard_reach(widget)
 
 
 @pytest.mark.parametrize(("description", "value"), MOVES)
 def test_every_control_changes_the_picture_and_its_description(
     widget: Any, description: str, value: Any
 ) -> None:
-    before = page(widget)
-    control(widget, description).value = value
-    found = [re.search(p, page(widget)) for p in ('base64,([^"]*)', 'alt="([^"]*)')]
-    assert all(match is not None and match[1] not in before for match in found)
+    check_page_follows(widget, description, value)
 
 
 def test_reset_puts_everything_back_and_forgets_the_trail(widget: Any) -> None:
-    before = page(widget)
-    for description, value in MOVES:
-        control(widget, description).value = value
-    assert page(widget) != before
-    control(widget, "Reset").click()
-    assert page(widget) == before
-    control(widget, "bits per weight").value = 8  # the sliders still work
-    assert page(widget) != before
+    check_reset(widget, MOVES)
 
 
 def test_the_page_shows_what_compute_finds(widget: Any, subject: Subject) -> None:
@@ -301,9 +285,4 @@ def test_a_point_that_was_visited_is_not_computed_again(
 
 
 def test_importing_the_widget_loads_no_plotting_library() -> None:
-    code = (
-        "import sys; from course_lib.widgets import quantization_bins\n"
-        "heavy = {'matplotlib', 'ipywidgets', 'torchvision', 'PIL'} & set(sys.modules)\n"
-        "assert not heavy, heavy"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    check_import_is_light("quantization_bins")

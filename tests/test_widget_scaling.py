@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import io
-import re
-import subprocess
-import sys
 from statistics import fmean, stdev
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from matplotlib import image as mpimg
+from widget_checks import (
+    check_descriptions,
+    check_import_is_light,
+    check_keyboard_reach,
+    check_moved_picture,
+    check_page_follows,
+    check_reset,
+    control,
+    page,
+)
 
 from course_lib import cost, devices, models
 from course_lib.widgets import scaling as explorer
@@ -30,10 +34,6 @@ VARIED = [MEASURED, ONCE, Settings(1.0, 1.0, 5), Settings(0.125, 1.0, 2)]
 @pytest.fixture(scope="module")
 def subject() -> Subject:
     return Subject(ROWS)
-
-
-def pixels(content: bytes) -> np.ndarray:
-    return mpimg.imread(io.BytesIO(content), format="png")[..., :3]
 
 
 # Numbers
@@ -154,11 +154,7 @@ def test_the_picture_shows_the_numbers(subject: Subject, settings: Settings) -> 
 def test_a_moved_picture_equals_a_new_one(subject: Subject) -> None:
     board = explorer._Board(subject)
     for settings in VARIED:
-        sized = compute(subject, settings)
-        board.draw(sized)
-        fresh = explorer._Board(subject)
-        fresh.draw(sized)
-        np.testing.assert_array_equal(pixels(board.picture.png()), pixels(fresh.picture.png()))
+        check_moved_picture(board, explorer._Board(subject), compute(subject, settings))
 
 
 def test_without_measurements_the_plane_holds_the_cost_alone() -> None:
@@ -179,38 +175,26 @@ def widget(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> Any:
     return explorer.scaling(subject, ONCE)
 
 
-def control(widget: Any, description: str) -> Any:
-    return next(child for child in widget.children if child.description == description)
-
-
-def page(widget: Any) -> str:
-    return widget.children[-1].value
-
-
 MOVES = [("width", 0.125), ("resolution", 1.0), ("depth [middle blocks]", 1)]
 
 
 def test_every_control_says_what_it_chooses(widget: Any) -> None:
-    descriptions = [child.description for child in widget.children[:-1]]
-    assert descriptions == [*(description for description, _ in MOVES), "Reset"]
+    check_descriptions(widget, MOVES)
+
+
+def test_the_keyboard_reaches_every_control(widget: Any) -> None:
+    check_keyboard_reach(widget)
 
 
 @pytest.mark.parametrize(("description", "value"), MOVES)
 def test_every_control_changes_the_picture_and_its_description(
     widget: Any, description: str, value: Any
 ) -> None:
-    before = page(widget)
-    control(widget, description).value = value
-    found = [re.search(p, page(widget)) for p in ('base64,([^"]*)', 'alt="([^"]*)')]
-    assert all(match is not None and match[1] not in before for match in found)
+    check_page_follows(widget, description, value)
 
 
 def test_reset_puts_everything_back(widget: Any) -> None:
-    before = page(widget)
-    for description, value in MOVES:
-        control(widget, description).value = value
-    control(widget, "Reset").click()
-    assert page(widget) == before
+    check_reset(widget, MOVES)
 
 
 def test_moving_counts_nothing_anew(widget: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,9 +205,4 @@ def test_moving_counts_nothing_anew(widget: Any, monkeypatch: pytest.MonkeyPatch
 
 
 def test_importing_the_widget_loads_no_plotting_library() -> None:
-    code = (
-        "import sys; from course_lib.widgets import scaling\n"
-        "heavy = {'matplotlib', 'ipywidgets', 'torchvision', 'PIL'} & set(sys.modules)\n"
-        "assert not heavy, heavy"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    check_import_is_light("scaling")

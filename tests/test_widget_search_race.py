@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import io
-import re
-import subprocess
-import sys
 from collections.abc import Callable
 from statistics import fmean
 from typing import Any
 
 import numpy as np
 import pytest
-from matplotlib import image as mpimg
+from widget_checks import (
+    check_descriptions,
+    check_import_is_light,
+    check_keyboard_reach,
+    check_moved_picture,
+    check_page_follows,
+    check_reset,
+    control,
+    descriptions,
+    page,
+)
 
 from course_lib import cost, devices, nas
 from course_lib.results import Table
@@ -62,10 +68,6 @@ VARIED = [
     Settings(goal="hard reward", trainings=100, seed=1),
     Settings("Cortex-M0", WITHIN, 37),
 ]
-
-
-def pixels(content: bytes) -> np.ndarray:
-    return mpimg.imread(io.BytesIO(content), format="png")[..., :3]
 
 
 # Goals
@@ -271,11 +273,7 @@ def test_table_and_summary_tell_the_same(subject: Subject) -> None:
 def test_a_moved_picture_equals_a_new_one(subject: Subject) -> None:
     board = explorer._Board(subject)
     for settings in VARIED:
-        standing = compute(subject, settings)
-        board.draw(standing)
-        fresh = explorer._Board(subject)
-        fresh.draw(standing)
-        np.testing.assert_array_equal(pixels(board.picture.png()), pixels(fresh.picture.png()))
+        check_moved_picture(board, explorer._Board(subject), compute(subject, settings))
 
 
 # The widget
@@ -294,42 +292,29 @@ def widget(subject: Subject) -> Any:
     return explorer.search_race(subject)
 
 
-def control(widget: Any, description: str) -> Any:
-    return next(child for child in widget.children if child.description == description)
-
-
-def page(widget: Any) -> str:
-    return widget.children[-1].value
-
-
 def test_every_control_says_what_it_chooses(widget: Any) -> None:
-    descriptions = [child.description for child in widget.children[:-1]]
-    assert descriptions == [*(description for description, _ in MOVES), "Reset"]
+    check_descriptions(widget, MOVES)
+
+
+def test_the_keyboard_reaches_every_control(widget: Any) -> None:
+    check_keyboard_reach(widget)
 
 
 @pytest.mark.parametrize(("description", "value"), MOVES)
 def test_every_control_changes_the_picture_and_its_description(
     widget: Any, description: str, value: Any
 ) -> None:
-    before = page(widget)
-    control(widget, description).value = value
-    found = [re.search(p, page(widget)) for p in ('base64,([^"]*)', 'alt="([^"]*)')]
-    assert all(match is not None and match[1] not in before for match in found)
+    check_page_follows(widget, description, value)
 
 
 def test_reset_puts_everything_back(widget: Any) -> None:
-    before = page(widget)
-    for description, value in MOVES:
-        control(widget, description).value = value
-    assert page(widget) != before
-    control(widget, "Reset").click()
-    assert page(widget) == before
+    check_reset(widget, MOVES)
 
 
 def test_what_cannot_be_chosen_has_no_control(benchmark: nas.TabularBenchmark) -> None:
     one = Subject(benchmark, ("random",), seeds=2, on=(MEASURED,), goals=("accuracy",))
-    descriptions = [child.description for child in explorer.search_race(one).children[:-1]]
-    assert descriptions == ["budget [trainings]", "seed of the thin lines", "Reset"]
+    found = descriptions(explorer.search_race(one))
+    assert found == ["budget [trainings]", "seed of the thin lines", "Reset"]
 
 
 def test_moving_searches_nothing_anew(widget: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -340,9 +325,4 @@ def test_moving_searches_nothing_anew(widget: Any, monkeypatch: pytest.MonkeyPat
 
 
 def test_importing_the_widget_loads_no_plotting_library() -> None:
-    code = (
-        "import sys; from course_lib.widgets import search_race\n"
-        "heavy = {'matplotlib', 'ipywidgets', 'torchvision', 'PIL', 'optuna'} & set(sys.modules)\n"
-        "assert not heavy, heavy"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    check_import_is_light("search_race")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import io
-import re
-import subprocess
-import sys
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from matplotlib import image as mpimg
+from widget_checks import (
+    check_descriptions,
+    check_import_is_light,
+    check_keyboard_reach,
+    check_moved_picture,
+    check_page_follows,
+    check_reset,
+    control,
+)
 
 from course_lib import codec, cost, data, devices, models, prune, train
 from course_lib.widgets import workbench as explorer
@@ -57,10 +60,6 @@ def subject() -> Subject:
     labels = train.predict(model, blank).argmax(dim=1)  # so that compressing can only lose
     images = data.Split(pixels, labels, (0.1,), (0.3,))
     return Subject({"small": model, "other": models.mlp((12, 8)).eval()}, images, MEASURED)
-
-
-def picture(board: Any) -> np.ndarray:
-    return mpimg.imread(io.BytesIO(board.picture.png()), format="png")
 
 
 # Techniques
@@ -235,10 +234,7 @@ def test_a_moved_picture_equals_a_new_one(subject: Subject) -> None:
     board, points = Board(subject.measured, "bytes"), list[Point]()
     for settings in VARIED:
         points.append(compute(subject, replace(settings, axis="bytes")))
-        board.draw(points, points[0])
-        fresh = Board(subject.measured, "bytes")
-        fresh.draw(points, points[0])
-        np.testing.assert_array_equal(picture(board), picture(fresh))
+        check_moved_picture(board, Board(subject.measured, "bytes"), points, points[0])
 
 
 def test_the_figure_needs_a_point_and_no_measured_networks(subject: Subject) -> None:
@@ -272,42 +268,24 @@ def widget(shared: Any) -> Any:
     return shared
 
 
-def control(widget: Any, description: str) -> Any:
-    return next(child for child in widget.children if child.description == description)
-
-
-def page(widget: Any) -> str:
-    return widget.children[-1].value
-
-
 def test_every_control_says_what_it_chooses(widget: Any) -> None:
-    descriptions = [child.description for child in widget.children[:-1]]
-    assert descriptions == [*(description for description, _ in MOVES), "Reset"]
+    check_descriptions(widget, MOVES)
+
+
+def test_the_keyboard_reaches_every_control(widget: Any) -> None:
+    check_keyboard_reach(widget)
 
 
 @pytest.mark.parametrize(("description", "value"), MOVES)
 def test_every_control_changes_the_picture_and_its_description(
     widget: Any, description: str, value: Any
 ) -> None:
-    before = page(widget)
-    control(widget, description).value = value
-    found = [re.search(p, page(widget)) for p in ('base64,([^"]*)', 'alt="([^"]*)')]
-    assert all(match is not None and match[1] not in before for match in found)
+    check_page_follows(widget, description, value)
 
 
 def test_reset_puts_everything_back_and_forgets_the_trail(widget: Any) -> None:
-    before = page(widget)  # times too: a point that was visited is not measured again
-    for description, value in MOVES:
-        control(widget, description).value = value
-    assert page(widget) != before
-    control(widget, "Reset").click()
-    assert page(widget) == before
+    check_reset(widget, MOVES)  # times too: a point that was visited is not measured again
 
 
 def test_importing_the_widget_loads_no_plotting_library() -> None:
-    code = (
-        "import sys; from course_lib.widgets import workbench\n"
-        "heavy = {'matplotlib', 'ipywidgets', 'torchvision', 'PIL'} & set(sys.modules)\n"
-        "assert not heavy, heavy"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    check_import_is_light("workbench")

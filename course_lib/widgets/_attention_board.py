@@ -8,7 +8,7 @@ import numpy as np
 
 from course_lib import plot
 from course_lib._validate import check_int
-from course_lib.widgets._explorer import Picture
+from course_lib.widgets._explorer import Picture, set_titles, start_titles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,7 +50,7 @@ class Board:
         self._start_row(panels["row"])
         self._start_next(panels["next"])
         self._start_cache(panels["cache"])
-        self._titles = [axes.set_title("", fontsize=10, y=1.0) for axes in panels.values()]
+        self._titles = start_titles(panels.values())
         self.picture = Picture(
             self.figure,
             [
@@ -147,5 +147,4 @@ class Board:
             f"next byte, T = {chosen.temperature:.3g}",
             f"cache: {reading.cache_bytes:,} bytes",
         )
-        for title, text in zip(self._titles, words, strict=True):
-            title.set_text(text)
+        set_titles(self._titles, words)

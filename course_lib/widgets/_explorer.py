@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +17,9 @@ import numpy as np
 if TYPE_CHECKING:
     from ipywidgets import VBox
     from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
 WIDE: Mapping[str, Any] = {
     "style": {"description_width": "14em"},
@@ -66,6 +68,17 @@ class Picture:
             f'<figure style="margin: 0"><img alt="{html.escape(alt)}" '
             f'style="max-width: 100%" src="data:image/png;base64,{data}"></figure>'
         )
+
+
+def start_titles(panels: Iterable[Axes]) -> list[Text]:
+    """Return an empty title above each of the panels, at a place that does not move."""
+    return [axes.set_title("", fontsize=10, y=1.0) for axes in panels]
+
+
+def set_titles(titles: Iterable[Text], words: Iterable[str]) -> None:
+    """Put new words into each of the titles."""
+    for title, text in zip(titles, words, strict=True):
+        title.set_text(text)
 
 
 def explorer(

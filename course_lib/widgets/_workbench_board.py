@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from course_lib import plot
-from course_lib.widgets._explorer import Picture
+from course_lib.widgets._explorer import Picture, start_titles
 from course_lib.widgets._plane import BEST_ERROR, Model, move, place, start_marks, start_plane
 from course_lib.widgets.plane import limit_of
 
@@ -30,7 +30,7 @@ class Board:
         self.figure.subplots_adjust(left=0.07, right=0.815, top=0.88, bottom=0.13, wspace=0.3)
         self._start_change()
         self._start_plane([m for m in measured if m.cost(axis) is not None])
-        self._titles = [ax.set_title("", fontsize=10, y=1.0) for ax in (self._change, self._plane)]
+        self._titles = start_titles([self._change, self._plane])
         moving = [*self._bars, *self._words, self._limit, self._trail, self._here]
         self.picture = Picture(self.figure, [*moving, *self._titles])
 

@@ -18,7 +18,7 @@ from torch import nn
 from course_lib import codec, plot, prune, published, quantize
 from course_lib._validate import check_choice, check_int
 from course_lib.data import Split
-from course_lib.widgets._explorer import WIDE, Picture, explorer
+from course_lib.widgets._explorer import WIDE, Picture, explorer, start_titles
 
 if TYPE_CHECKING:
     from ipywidgets import VBox
@@ -230,9 +230,7 @@ class _Board:
         self.figure.subplots_adjust(left=0.09, right=0.985, top=0.9, bottom=0.15, wspace=0.26)
         self._start_bar()
         self._start_plane()
-        self._titles = [
-            axes.set_title("", fontsize=10, y=1.0) for axes in (self._bar, self._plane)
-        ]
+        self._titles = start_titles([self._bar, self._plane])
         moving = [*self._parts, self._entropy, *self._labels, self._trail, self._here]
         self.picture = Picture(self.figure, [*moving, *self._titles])
 

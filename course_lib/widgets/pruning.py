@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from course_lib import codec, measure, plot, prune, sparse, surgery
 from course_lib._validate import check_choice, check_number
 from course_lib.data import Split
-from course_lib.widgets._explorer import WIDE, Picture, explorer
+from course_lib.widgets._explorer import WIDE, Picture, explorer, set_titles, start_titles
 
 if TYPE_CHECKING:
     from ipywidgets import VBox
@@ -218,7 +218,7 @@ class _Board:
         blue = {"color": plot.PALETTE["sky blue"], "edgecolor": "black", "linewidth": 0.6}
         self._bars = self._layers.bar(names, [0.0] * len(names), **blue)
         self._start_plane(subject)
-        self._titles = [axes.set_title("", fontsize=10, y=1.0) for axes in panels]
+        self._titles = start_titles(panels)
         moving = [self._image, *self._bars, self._trail, self._here, *self._titles]
         self.picture = Picture(self.figure, moving)
 
@@ -250,8 +250,7 @@ class _Board:
             f"{1e6 * last.dense_s:.0f} µs, sparse {1e6 * last.sparse_s:.0f} µs",
             f"{last.size_bytes / 1e3:.1f} kB, {last.accuracy:.2%} right",
         )
-        for title, text in zip(self._titles, texts, strict=True):
-            title.set_text(text)
+        set_titles(self._titles, texts)
 
 
 def _place(point: Point) -> tuple[float, float]:

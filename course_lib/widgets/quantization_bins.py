@@ -20,7 +20,7 @@ from course_lib import plot, quantize
 from course_lib._validate import check_choice, check_int, check_number
 from course_lib.data import Split
 from course_lib.quantize.replace import Layer, replace_layers
-from course_lib.widgets._explorer import WIDE, Picture, explorer
+from course_lib.widgets._explorer import WIDE, Picture, explorer, set_titles, start_titles
 
 if TYPE_CHECKING:
     from ipywidgets import VBox
@@ -238,9 +238,7 @@ class _Board:
         self._lines = LineCollection([], colors=plot.PALETTE["vermillion"])
         self._bins.add_collection(self._lines, autolim=False)
         self._start_plane(subject)
-        self._titles = [
-            axes.set_title("", fontsize=10, y=1.0) for axes in (self._bins, self._plane)
-        ]
+        self._titles = start_titles([self._bins, self._plane])
         moving = [self._weights, self._lines, self._trail, self._here, *self._titles]
         self.picture = Picture(self.figure, moving)
 
@@ -274,8 +272,7 @@ class _Board:
         where = "the layer" if last.channel is None else f"channel {last.channel}"
         bins = f"{len(last.bins)} bins (lines) for {where}, {last.sqnr_db:.1f} dB"
         here = f"{last.size_bytes / 1e3:.1f} kB, {last.accuracy:.2%} right"
-        for title, text in zip(self._titles, (bins, here), strict=True):
-            title.set_text(text)
+        set_titles(self._titles, (bins, here))
         places = [(p.size_bytes / 1e3, max(1 - p.accuracy, 0.009)) for p in points]
         self._trail.set_data(*zip(*places, strict=True))
         self._here.set_data(*zip(*places[-1:], strict=True))

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from course_lib import lowrank, plot
 from course_lib._validate import check_int
 from course_lib.data import Split
-from course_lib.widgets._explorer import WIDE, Picture, explorer
+from course_lib.widgets._explorer import WIDE, Picture, explorer, set_titles, start_titles
 
 if TYPE_CHECKING:
     from ipywidgets import VBox
@@ -205,9 +205,7 @@ class _Board:
         self.figure.subplots_adjust(left=0.07, right=0.985, top=0.9, bottom=0.15, wspace=0.24)
         self._cuts = self._start_spectra()
         self._start_plane(subject)
-        self._titles = [
-            axes.set_title("", fontsize=10, y=1.0) for axes in (self._spectra, self._plane)
-        ]
+        self._titles = start_titles([self._spectra, self._plane])
         moving = [*self._cuts, self._trail, self._here, *self._titles]
         self.picture = Picture(self.figure, moving)
 
@@ -246,8 +244,7 @@ class _Board:
             cut.set_data(*([chosen], [spectrum[chosen - 1]]) if chosen else ([], []))
         kept = ", ".join(f"{energy:.1%}" for energy in last.energies)
         here = f"{last.size_bytes / 1e3:.1f} kB, {last.accuracy:.2%} right"
-        for title, text in zip(self._titles, (f"energy kept: {kept}", here), strict=True):
-            title.set_text(text)
+        set_titles(self._titles, (f"energy kept: {kept}", here))
         places = [(p.size_bytes / 1e3, max(1 - p.accuracy, 1e-4)) for p in points]
         self._trail.set_data(*zip(*places, strict=True))
         self._here.set_data(*zip(*places[-1:], strict=True))

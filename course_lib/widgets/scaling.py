@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from course_lib import devices, models, plot
 from course_lib._validate import check_int, check_number
 from course_lib.cost import ModelCost, count
-from course_lib.widgets._explorer import WIDE, Picture, explorer
+from course_lib.widgets._explorer import WIDE, Picture, explorer, set_titles, start_titles
 
 if TYPE_CHECKING:
     from ipywidgets import VBox
@@ -190,9 +190,7 @@ class _Board:
         self.figure.subplots_adjust(left=0.075, right=0.985, top=0.9, bottom=0.15, wspace=0.52)
         self._start_plane(subject)
         self._start_memory()
-        self._titles = [
-            axes.set_title("", fontsize=10, y=1.0) for axes in (self._plane, self._memory)
-        ]
+        self._titles = start_titles([self._plane, self._memory])
         moving = [self._macs, self._here, self._needed, *self._words, *self._titles]
         self.picture = Picture(self.figure, moving)
 
@@ -242,8 +240,7 @@ class _Board:
         needed = rows[0]["needed_bytes"]
         self._needed.set_xdata([needed, needed])
         texts = (f"{macs:.2f} million MACs, {_accuracy_text(sized)}", f"{_kib(needed)} needed")
-        for title, text in zip(self._titles, texts, strict=True):
-            title.set_text(text)
+        set_titles(self._titles, texts)
 
 
 def _extremes() -> tuple[Settings, Settings]:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from course_lib import nas, plot
 from course_lib._validate import check_choice, check_int
-from course_lib.widgets._explorer import WIDE, Picture, explorer
+from course_lib.widgets._explorer import WIDE, Picture, explorer, start_titles
 from course_lib.widgets._race import (
     DEVICES,
     GOALS,
@@ -229,8 +229,7 @@ class _Board:
         looks = [plot.look(i) for i in range(len(subject.methods))]
         self._start_climb(looks)
         self._start_plane(looks)
-        titles = (self._climb, self._plane)
-        self._titles = [axes.set_title("", fontsize=10, y=1.0) for axes in titles]
+        self._titles = start_titles([self._climb, self._plane])
         lines = (*self._medians, *self._singles, self._other, self._open, *self._stars)
         self.picture = Picture(self.figure, (*self._bands, *lines, *self._titles))
 

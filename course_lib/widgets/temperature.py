@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from course_lib import distill, plot, train
 from course_lib._validate import check_int, check_number
 from course_lib.data import Split
-from course_lib.widgets._explorer import WIDE, Picture, explorer
+from course_lib.widgets._explorer import WIDE, Picture, explorer, set_titles, start_titles
 
 if TYPE_CHECKING:
     from ipywidgets import VBox
@@ -176,7 +176,7 @@ class _Board:
         self._start_image()
         self._start_bars()
         self._start_entropy()
-        self._titles = [axes.set_title("", fontsize=10, y=1.0) for axes in panels]
+        self._titles = start_titles(panels)
         bars = [*self._teacher, *self._student, *self._gradient]
         self.picture = Picture(
             self.figure, [self._shown, *bars, self._curve, self._here, *self._titles]
@@ -244,8 +244,7 @@ class _Board:
             f"gradient{' times T²' if chosen.scaled else ''}, length {lesson.pull:.2g}",
             f"{lesson.entropy_bits:.2f} bits",
         )
-        for title, text in zip(self._titles, words, strict=True):
-            title.set_text(text)
+        set_titles(self._titles, words)
 
 
 def _difference(teacher: Tensor, student: Tensor, heat: float) -> Tensor:
