@@ -33,15 +33,15 @@ def mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
 def points(values: Sequence[float]) -> str:
     """Fractions in percentage points, mean ± standard deviation: "1.23 ± 0.10"."""
     mean, spread = mean_and_spread(values)
-    return f"{100 * mean:.2f}" + ("" if math.isnan(spread) else f" ± {100 * spread:.2f}")
+    return f"{100 * mean:z.2f}" + ("" if math.isnan(spread) else f" ± {100 * spread:.2f}")
 
 
 def compare(first: Sequence[float], second: Sequence[float]) -> str:
     """Whether the first is larger than the second: difference, 95 % interval, verdict."""
     difference = statistics.fmean(first) - statistics.fmean(second)
-    text = f"{100 * difference:+.2f} points"
+    text = f"{100 * difference:+z.2f} points"
     if min(len(first), len(second)) < 2:
         return f"{text}, one seed each, so not tested"
     low, high = pareto.difference_interval(first, second)
     verdict = "larger" if low > 0 else "smaller" if high < 0 else "no difference shown"
-    return f"{text}, 95 % interval {100 * low:+.2f} to {100 * high:+.2f}: {verdict}"
+    return f"{text}, 95 % interval {100 * low:+z.2f} to {100 * high:+z.2f}: {verdict}"
