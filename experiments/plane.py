@@ -20,6 +20,7 @@ from statistics import fmean, stdev
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatterSciNotation, LogLocator
 
 from course_lib import pareto, plot, results
 from course_lib.results import Table
@@ -236,6 +237,10 @@ def _panel(ax: Axes, rows: Sequence[Row], short: str) -> None:
     ticks = [e for e in (0.9, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005) if e > top]
     ax.set_yticks(ticks, [f"{100 * (1 - tick):g}" for tick in ticks])
     ax.minorticks_off()
+    costs = [row[name] for row in rows]
+    if max(costs) < 30 * min(costs):  # hardly a power of ten to label
+        ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        ax.xaxis.set_major_formatter(LogFormatterSciNotation(minor_thresholds=(99, 99)))
 
 
 def _error(row: Row) -> float:
