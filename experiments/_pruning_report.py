@@ -206,11 +206,11 @@ def _not_shown() -> str:
 
 def figure(table: Table) -> tuple[Figure, str]:
     """Accuracy lost against sparsity per network, time against weights left, odd widths."""
-    fig, panels = plot.subplots(2, 2, size=(10, 7.6))
+    fig, panels = plot.subplots(2, 2, size=(10, 8.2))
     for axes, net in zip(panels[0], NAMES, strict=True):
         _draw_losses(axes, table, net)
     panels[0][0].set_ylabel("test accuracy lost (points)")
-    panels[0][1].legend(fontsize=8)
+    fig.legend(*panels[0][1].get_legend_handles_labels(), loc="outside upper center", ncols=3)
     _draw_times(panels[1][0], table)
     _draw_widths(panels[1][1], table)
     return fig, (

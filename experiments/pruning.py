@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
+import torch
 from torch import nn
 
 from course_lib import data, prune, surgery
@@ -133,8 +134,20 @@ def _retrained(plan: Plan, net: str, seed: int, quick: bool) -> Iterator[Row]:
     says = " ".join(plan.labels.values())
     about = subject(net, seed, quick, f"accuracy of {net} (seed {seed}) pruned: {says}")
     for sparsity in plan.sparsities:
-        model = SCHEDULES[plan.schedule](about, plan, sparsity, seed)
+        model = _with_finite_variances(SCHEDULES[plan.schedule](about, plan, sparsity, seed))
         yield plan.labels | _reached(sparsity) | measured(about, model)
+
+
+def _with_finite_variances(model: nn.Module) -> nn.Module:
+    """The network with the largest number for a running variance that overflowed.
+
+    In a very sparse network a channel may be scaled up from layer to layer while it is trained,
+    which batch normalization hides. Infinity could not be stored; the row is that of the file.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d) and module.running_var is not None:
+            module.running_var.clamp_(max=torch.finfo(module.running_var.dtype).max)
+    return model
 
 
 def _reached(sparsity: float) -> Row:
