@@ -26,7 +26,7 @@ from nbformat import NotebookNode
 from autograder import frames
 from autograder.held_kernel import Executor, HeldKernel, connect, executor
 from autograder.outputs import add_error, has_error, verdict_outputs
-from autograder.use import Disk, kill_descendants, number_of_threads, tree, uses_more
+from autograder.use import Disk, forks_too_much, kill_descendants, tree, uses_more
 
 TIMED_OUT = "TimedOut"
 KERNEL_EXITED = "KernelExited"
@@ -212,7 +212,7 @@ class Runner:
         while True:
             grown = psutil.Process().memory_info().rss - own
             processes = tree(self.kernel.keeper, self.limits.processes)
-            if number_of_threads(processes) > self.limits.processes:
+            if forks_too_much(processes, self.limits.processes):
                 says = f"Process limit: a notebook may run {self.limits.processes} processes."
                 self._exceeded(PROCESS_LIMIT, says)
                 return

@@ -48,13 +48,19 @@ def tree(pid: int, most: int) -> list[psutil.Process]:
     return []
 
 
-def number_of_threads(processes: list[psutil.Process]) -> int:
-    """How many threads processes have together; each has at least one."""
-    total = 0
+def forks_too_much(processes: list[psutil.Process], most: int) -> bool:
+    """Whether processes have more than `most` threads together, each at least one, by forking.
+
+    At the limit Linux refuses the next thread, which ends a loop that starts threads; processes
+    that fork go on trying, and leave the grader little of the machine.
+    """
+    if len(processes) <= most // 2:
+        return False
+    threads = 0
     for process in processes:
         with contextlib.suppress(psutil.Error):
-            total += process.num_threads()
-    return total
+            threads += process.num_threads()
+    return threads > most
 
 
 def uses_more(processes: list[psutil.Process], most: int) -> bool:
