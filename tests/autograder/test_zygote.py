@@ -130,7 +130,8 @@ def test_stop_all_ends_what_runs():
             time.sleep(0.05)
         time.sleep(1)
         sandboxed.stop_all()
-        assert task.result(30).problem
+        stopped = task.result(30)
+        assert stopped.problem, stopped.notebook.cells
 
 
 @pytest.fixture
