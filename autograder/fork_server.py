@@ -88,8 +88,8 @@ _starting = threading.Lock()
 
 
 def begin() -> None:
-    """Start the server unless it runs, and do not wait for it."""
-    with _starting:
+    """Start the server unless it runs, and do not wait for it; `ready` says what is wrong."""
+    with _starting, contextlib.suppress(OSError):
         _begun()
 
 
