@@ -17,6 +17,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -172,15 +173,23 @@ def reading(table: Table) -> str:
 def figure(table: Table) -> tuple[Figure, str]:
     """Accuracy against multiply-adds, area by file size."""
     rows: list[Row] = [dict(row) for row in table.rows if row["metric"] == "test_accuracy"]
-    fig, axes = plot.subplots(size=(6.5, 4.2))
-    for row in rows:
-        marker = "o" if row["dataset"] == "mnist" else "s"
-        axes.scatter(
-            row["macs"] / 1e6, 100 * row["value"], s=row["size_bytes"] / 1e4, marker=marker
-        )
-        axes.annotate(row["name"], (row["macs"] / 1e6, 100 * row["value"]), fontsize=8)
-    axes.set(xscale="log", xlabel="million multiply-adds", ylabel="test accuracy (%)")
-    return fig, "Test accuracy against multiply-adds of every checkpoint"
+    datasets = dict.fromkeys(row["dataset"] for row in rows)
+    fig, panels = plot.subplots(1, len(datasets), size=(9.0, 4.0), squeeze=False)
+    for axes, dataset in zip(panels[0], datasets, strict=True):
+        own = [row for row in rows if row["dataset"] == dataset]
+        for row in own:
+            place = (row["macs"] / 1e6, 100 * row["value"])
+            axes.scatter(*place, s=row["size_bytes"] / 1e4, color=plot.look(0)["color"])
+            axes.annotate(
+                row["name"], place, xytext=(0, 9), textcoords="offset points", ha="center"
+            )
+        axes.set(xscale="log", xlabel="million multiply-adds", title=dataset)
+        axes.set_xticks([row["macs"] / 1e6 for row in own])
+        axes.xaxis.set_major_formatter("{x:.3g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.margins(0.25)
+    panels[0][0].set_ylabel("test accuracy (%)")
+    return fig, "Test accuracy against multiply-adds of every checkpoint; area: bytes of the file"
 
 
 __all__ = ["KEY", "SPREAD", "figure", "jobs", "reading"]

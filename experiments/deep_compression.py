@@ -209,14 +209,14 @@ def _panel(ax: Any, network: str, rows: list[dict[str, Any]]) -> None:
     ax.axhline(bar, color="black", linewidth=0.8)
     ax.axhline(bar + ALLOWED_POINTS, color="black", linewidth=0.8, linestyle=":")
     title = {"lenet_300_100": "LeNet-300-100", "lenet_5": "LeNet-5"}[network]
-    for error, times, name in paper_points(title):
+    for letter, (error, times, name) in zip("abcdef", paper_points(title), strict=False):
         size = 4 * rows[0]["params"] / times
-        ax.plot(size, error, "x", color="black", markersize=7)
-        ax.annotate(name, (size, error), fontsize=7, xytext=(4, 3), textcoords="offset points",
-                    rotation=30)  # fmt: skip
+        label = f"{letter}: {name}"
+        ax.plot(size, error, "x", color="black", markersize=7, linestyle="none", label=label)
+        ax.annotate(letter, (size, error), xytext=(5, -3), textcoords="offset points")
     ax.set(xscale="log", xlabel="bytes of the file", title=title)
     ax.xaxis.set_minor_formatter(NullFormatter())
-    ax.legend(fontsize=8)
+    ax.legend(fontsize=7)
 
 
 def paper_points(title: str) -> list[tuple[Any, Any, str]]:

@@ -178,7 +178,7 @@ def figure(table: Table) -> tuple[Figure, str]:
         axes.set(xlabel="temperature of the lesson", yscale="log")
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_formatter("{x:g}")
-        axes.legend()
+        axes.legend(loc="upper center", fontsize=8)
     panels[0].set_ylabel(f"errors on {distilling.test_images(table)} test images")
     panels[0].set_title(f"2 x {BITS_HIDDEN} units, by bits of the weights")
     panels[1].set_title("float, by hidden units")

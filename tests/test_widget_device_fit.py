@@ -1,11 +1,8 @@
-"""The explorers: their numbers, their pictures for fixed settings, and the sliders on top."""
+"""Device fit: its numbers, its picture for fixed settings, and the controls on top."""
 
 from __future__ import annotations
 
 import io
-import re
-import subprocess
-import sys
 from typing import Any
 
 import numpy as np
@@ -14,6 +11,15 @@ import pytest
 from matplotlib import image as mpimg
 from matplotlib.figure import Figure
 from torch import nn
+from widget_checks import (
+    check_descriptions,
+    check_import_is_light,
+    check_keyboard_reach,
+    check_page_follows,
+    check_reset,
+    control,
+    page,
+)
 
 from course_lib import cost, devices, plot, published
 from course_lib.measure import Latency
@@ -181,55 +187,35 @@ def widget() -> Any:
     return explorer.device_fit({"tiny": TINY, "large": LARGE}, measured)
 
 
-def control(widget: Any, description: str) -> Any:
-    return next(child for child in widget.children if child.description.startswith(description))
-
-
-def page(widget: Any) -> str:
-    return widget.children[-1].value
+MOVES = [
+    ("model", "large"),
+    ("bits per weight", 4),
+    ("zeros among weights", 0.9),
+    ("batch [inputs]", 16),
+]
 
 
 def test_every_control_says_what_it_chooses(widget: Any) -> None:
-    descriptions = [child.description for child in widget.children[:-1]]
-    assert descriptions == [
-        "model",
-        "bits per weight",
-        "zeros among weights",
-        "batch [inputs]",
-        "Reset",
-    ]
+    check_descriptions(widget, MOVES)
 
 
-@pytest.mark.parametrize(
-    ("description", "value"), [("model", "large"), ("bits", 4), ("zeros", 0.9), ("batch", 16)]
-)
+def test_the_keyboard_reaches_every_control(widget: Any) -> None:
+    check_keyboard_reach(widget)
+
+
+@pytest.mark.parametrize(("description", "value"), MOVES)
 def test_every_control_changes_the_picture_and_its_description(
     widget: Any, description: str, value: Any
 ) -> None:
-    before = page(widget)
-    control(widget, description).value = value
-    image, alt = (
-        re.search(pattern, page(widget)) for pattern in ('base64,([^"]*)', 'alt="([^"]*)')
-    )
-    assert image is not None
-    assert image[1] not in before
-    assert alt is not None
-    assert alt[1] not in before
+    check_page_follows(widget, description, value)
 
 
 def test_reset_puts_everything_back(widget: Any) -> None:
-    before = page(widget)
-    for description, value in (("model", "large"), ("bits", 1), ("zeros", 0.5), ("batch", 64)):
-        control(widget, description).value = value
-    assert page(widget) != before
-    control(widget, "Reset").click()
-    assert page(widget) == before
-    control(widget, "bits").value = 8  # the sliders still work
-    assert page(widget) != before
+    check_reset(widget, MOVES)
 
 
 def test_the_page_equals_its_static_twin(widget: Any) -> None:
-    control(widget, "bits").value = 8
+    control(widget, "bits per weight").value = 8
     rows = explorer.device_fit_table(TINY, bits=8, measured_s=0.02)
     figure = explorer.device_fit_figure(TINY, title="tiny", bits=8, measured_s=0.02)
     alt = f"tiny: {explorer.device_fit_summary(rows)}"
@@ -238,11 +224,11 @@ def test_the_page_equals_its_static_twin(widget: Any) -> None:
 
 def test_the_measured_point_shows_only_where_it_was_measured(widget: Any) -> None:
     measured = page(widget)
-    control(widget, "batch").value = 2
+    control(widget, "batch [inputs]").value = 2
     unmeasured = explorer.device_fit_figure(TINY, title="tiny", batch=2)
     assert plot.figure_html(unmeasured, "x", dpi=100).split("src=")[1] in page(widget)
     assert "measured" not in explorer.device_fit_summary(explorer.device_fit_table(TINY))
-    control(widget, "batch").value = 1
+    control(widget, "batch [inputs]").value = 1
     assert page(widget) == measured
 
 
@@ -253,10 +239,5 @@ def test_without_arguments_the_courses_models_are_offered(monkeypatch: pytest.Mo
         explorer.device_fit({})
 
 
-def test_importing_a_widget_loads_no_plotting_library() -> None:
-    code = (
-        "import sys; from course_lib.widgets import device_fit\n"
-        "heavy = {'matplotlib', 'ipywidgets', 'torchvision'} & set(sys.modules)\n"
-        "assert not heavy, heavy"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
+def test_importing_the_widget_loads_no_plotting_library() -> None:
+    check_import_is_light("device_fit")
