@@ -2,7 +2,8 @@
 
 Each is a function from a batch to a batch of the same shape, made for `train.fit(augment=...)`.
 They draw from PyTorch's global generator, which `fit` seeds and puts back.
-Source: He et al. 2016, section 4.2 (shift by up to 4 pixels and flip).
+Sources: He et al. 2016, section 4.2 (shift by up to 4 pixels and flip); DeVries and Taylor 2017,
+arXiv:1708.04552 (cutout).
 """
 
 from __future__ import annotations
@@ -47,6 +48,24 @@ def shift(images: Tensor, pixels: int = 4) -> Tensor:
     return padded[picture, channel, rows, columns]
 
 
+def cutout(images: Tensor, side: int = 8) -> Tensor:
+    """Blank a square of `side` pixels in each image, [N, C, H, W] -> [N, C, H, W].
+
+    Its centre is drawn from all pixels, so a part of it may lie outside. It becomes 0, the mean
+    colour of normalized images. Raises ValueError if `side` is larger than an image.
+    """
+    check_tensor("images", images, ndim=4)
+    check_int("side", side, minimum=0)
+    n, _, height, width = images.shape
+    if side > min(height, width):
+        raise ValueError(
+            f"side must be at most the images' height and width, {height} x {width}, got {side}."
+        )
+    rows, columns = (_spans(n, length, side) for length in (height, width))
+    blank = rows[:, None, :, None] & columns[:, None, None, :]  # [N, 1, H, W]
+    return images.masked_fill(blank.to(images.device), 0.0)
+
+
 def in_turn(*steps: Augment) -> Augment:
     """Return one function that applies `steps` from left to right.
 
@@ -63,3 +82,10 @@ def in_turn(*steps: Augment) -> Augment:
         return images
 
     return augment
+
+
+def _spans(n: int, length: int, side: int) -> Tensor:
+    """Return which of `length` places a span of `side` around a random one covers, [n, length]."""
+    first = torch.randint(length, (n, 1)) - side // 2
+    places = torch.arange(length)
+    return (places >= first) & (places < first + side)

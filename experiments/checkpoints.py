@@ -31,7 +31,7 @@ from experiments.runner import ROOT, Job, Row
 KEY = ("name",)
 SPREAD = {"value": 0.005, "size_bytes": 64, "params": 0, "macs": 0}
 SEED = 0
-HALF = ("vgg_cifar", "mobilenet_0500")  # stored as float16, to stay below 2 MB
+HALF = ("vgg_cifar", "pooled_resnet", "mobilenet_0500")  # stored as float16, to stay below 2 MB
 ASSETS = ROOT / "course_lib" / "assets" / "checkpoints"
 GPT_SHAPE = {"context": 128, "dim": 96, "heads": 4, "layers": 3}
 GPT_STEPS, GPT_BATCH = 1200, 32

@@ -31,6 +31,7 @@ class Recipe:
     batch_size: int = 128
     shift: int = 0  # pixels of random shift
     flip: bool = False
+    cutout: int = 0  # side in pixels of a square that is blanked
     smoothing: float = 0.0  # of the labels
     bfloat16: bool = False  # autocast of forward and backward; weights stay float32
 
@@ -45,6 +46,7 @@ class Recipe:
         ]
         parts += [f"shifts by up to {self.shift} pixels"] if self.shift else []
         parts += ["mirror images"] if self.flip else []
+        parts += [f"squares of {self.cutout} pixels blanked"] if self.cutout else []
         parts += [f"labels smoothed by {self.smoothing:g}"] if self.smoothing else []
         parts += ["bfloat16 autocast"] if self.bfloat16 else []
         return ", ".join(parts)
@@ -70,6 +72,7 @@ class Recipe:
         """Train a copy of `model` in the same manner."""
         steps = [augment.flip] if self.flip else []
         steps += [partial(augment.shift, pixels=self.shift)] if self.shift else []
+        steps += [partial(augment.cutout, side=self.cutout)] if self.cutout else []
         arguments: dict[str, Any] = {
             "epochs": self.epochs,
             "learning_rate": self.learning_rate,
@@ -119,8 +122,9 @@ RECIPES = {
         "lenet_300_100", "mnist", epochs=40, learning_rate=1e-3, weight_decay=0.01, shift=1
     ),
     "lenet_5": Recipe("lenet_5", "mnist", epochs=15, learning_rate=1e-3, shift=2),
-    "vgg_cifar": replace(_CIFAR, builder="vgg_cifar", epochs=15),
+    "vgg_cifar": replace(_CIFAR, builder="vgg_cifar", epochs=40, cutout=8),
     "resnet20": _CIFAR,
+    "pooled_resnet": replace(_CIFAR, builder="pooled_resnet", epochs=60, cutout=8),
     "mobilenet_0250": _mobile(0.25),
     "mobilenet_0375": _mobile(0.375),
     "mobilenet_0500": _mobile(0.5),

@@ -1,4 +1,4 @@
-"""ResNet for small images (He et al. 2016, section 4.2): shortcuts without parameters."""
+"""ResNets for small images: shortcuts without parameters (He et al. 2016, section 4.2)."""
 
 from __future__ import annotations
 
@@ -52,6 +52,34 @@ def resnet_cifar(
     return initialized(model)
 
 
+def pooled_resnet(width: int = 48, num_classes: int = 10, in_channels: int = 3) -> nn.Sequential:
+    """ResNet that trains fast: [N, in_channels, H, W] -> logits [N, num_classes], H, W >= 8.
+
+    Three stages of width, 2 width and 3 width channels, each a convolution, a 2 x 2 maximum
+    pooling and one residual block: few layers at full resolution, so that its MACs, 57 M by
+    default, cost less time than the 41 M of ResNet-20's nineteen thin layers. 760,738 parameters.
+    Source: the ResNet-9 of Page 2018 ("How to train your ResNet"), thinner, with a residual
+    block in the middle stage, too, and an average at the end.
+    """
+    check_int("width", width, minimum=2)
+    check_int("num_classes", num_classes)
+    stem = width // 2
+    model = nn.Sequential(
+        OrderedDict(
+            conv1=conv(check_int("in_channels", in_channels), stem, 3),  # -> [N, w/2, H, W]
+            bn1=nn.BatchNorm2d(stem),
+            relu1=nn.ReLU(),
+            stage1=_pooled_stage(stem, width),  # -> [N, w, H/2, W/2]
+            stage2=_pooled_stage(width, 2 * width),  # -> [N, 2 w, H/4, W/4]
+            stage3=_pooled_stage(2 * width, 3 * width),  # -> [N, 3 w, H/8, W/8]
+            pool=nn.AdaptiveAvgPool2d(1),  # -> [N, 3 w, 1, 1]
+            flatten=nn.Flatten(),  # -> [N, 3 w]
+            classifier=nn.Linear(3 * width, num_classes),  # -> [N, num_classes]
+        )
+    )
+    return initialized(model)
+
+
 class ResidualBlock(nn.Module):
     """relu(x + f(x)), f two 3 x 3 convolutions: [N, C, H, W] -> [N, C', H/s, W/s]."""
 
@@ -89,3 +117,15 @@ class PadShortcut(nn.Module):
 def _stage(blocks: int, in_channels: int, out_channels: int, stride: int) -> nn.Sequential:
     rest = [ResidualBlock(out_channels, out_channels, stride=1) for _ in range(blocks - 1)]
     return nn.Sequential(ResidualBlock(in_channels, out_channels, stride), *rest)
+
+
+def _pooled_stage(in_channels: int, out_channels: int) -> nn.Sequential:
+    return nn.Sequential(
+        OrderedDict(
+            conv=conv(in_channels, out_channels, 3),
+            pool=nn.MaxPool2d(2),
+            bn=nn.BatchNorm2d(out_channels),
+            relu=nn.ReLU(),
+            block=ResidualBlock(out_channels, out_channels, stride=1),
+        )
+    )
