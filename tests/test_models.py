@@ -7,6 +7,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from course_lib import models
 
+CONVOLUTIONAL = ["resnet20", "resnet_cifar", "pooled_resnet", "mobilenet_v1", "vgg_cifar"]
+
 
 def macs(model: nn.Module, *input_shape: int) -> int:
     """Multiply-adds of one image, by PyTorch's own counter (which counts each as two)."""
@@ -52,6 +54,13 @@ def test_resnet_parameters_round_to_he_2016_table_6(meta, depth, published_milli
     assert round(millions, digits) == published_millions
 
 
+def test_the_pooled_resnet_costs_what_its_docstring_says(meta):
+    model = models.pooled_resnet()
+    assert parameters(model) == 760_738
+    assert macs(model, 3, 32, 32) == 57_066_912
+    assert round(macs(models.resnet20(), 3, 32, 32) / 1e6) == 41
+
+
 @pytest.mark.parametrize("depth", [8, 20, 56])
 def test_resnet_has_depth_layers_with_weights(meta, depth):
     model = models.resnet_cifar(depth)
@@ -91,13 +100,13 @@ def test_shallow_mobilenet_matches_howard_2017_table_3(meta):
 @pytest.mark.parametrize("name", models.names())
 @pytest.mark.parametrize("count", [1, 3])
 def test_every_model_gives_logits_for_its_documented_input(name, count):
-    shape = (3, 32, 32) if name.startswith(("resnet", "mobilenet", "vgg")) else (1, 28, 28)
+    shape = (3, 32, 32) if name in CONVOLUTIONAL else (1, 28, 28)
     model = models.by_name(name, num_classes=7).eval()
     assert model(torch.randn(count, *shape)).shape == (count, 7)
 
 
 @pytest.mark.parametrize("shape", [(1, 28, 28), (2, 33, 47), (4, 9, 8)])
-@pytest.mark.parametrize("name", ["resnet20", "mobilenet_v1", "vgg_cifar"])
+@pytest.mark.parametrize("name", CONVOLUTIONAL)
 def test_convolutional_models_take_any_channels_and_odd_sizes(name, shape):
     model = models.by_name(name, in_channels=shape[0], num_classes=1).eval()
     assert model(torch.randn(2, *shape)).shape == (2, 1)
@@ -117,7 +126,7 @@ def test_every_weight_sits_in_a_plain_layer_and_every_activation_is_one_module(n
     leaves = [module for module in model.modules() if not list(module.children())]
     for leaf in leaves:
         leaf.register_forward_hook(lambda m, *_: calls.update({m: calls.get(m, 0) + 1}))
-    shape = (3, 32, 32) if name.startswith(("resnet", "mobilenet", "vgg")) else (1, 28, 28)
+    shape = (3, 32, 32) if name in CONVOLUTIONAL else (1, 28, 28)
     model(torch.randn(1, *shape))
     assert [calls.get(leaf, 0) for leaf in leaves] == [1] * len(leaves)
     assert not any(getattr(leaf, "inplace", False) for leaf in leaves)
@@ -134,7 +143,7 @@ def test_the_random_seed_decides_the_weights(name):
         assert not torch.equal(build(3), build(4))
 
 
-@pytest.mark.parametrize("name", ["resnet20", "mobilenet_v1", "vgg_cifar"])
+@pytest.mark.parametrize("name", CONVOLUTIONAL)
 def test_convolutions_start_with_the_variance_of_he_2015(name):
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -243,6 +252,7 @@ def test_an_argument_that_a_model_does_not_take_is_named():
         (lambda: models.resnet_cifar(depth=18), "depth must be 6n . 2, got 18; .* 14 or 20"),
         (lambda: models.resnet_cifar(depth=2), "depth"),
         (lambda: models.resnet_cifar(width=0), "width"),
+        (lambda: models.pooled_resnet(width=1), "width"),
         (lambda: models.resnet20(in_channels=0), "in_channels"),
         (lambda: models.lenet_5(num_classes=0), "num_classes"),
         (lambda: models.lenet_300_100(num_classes=-1), "num_classes"),

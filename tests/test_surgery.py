@@ -154,6 +154,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "lenet_300_100": (models.lenet_300_100, DIGIT),
     "lenet_5": (models.lenet_5, DIGIT),
     "resnet20": (models.resnet20, IMAGE),
+    "pooled_resnet": (lambda: models.pooled_resnet(10), IMAGE),
     "resnet8_odd_width": (lambda: models.resnet_cifar(8, width=5), IMAGE),
     "mobilenet_v1": (lambda: models.mobilenet_v1(0.25, 10, small_input=True), IMAGE),
     "fire": (lambda: nn.Sequential(*stem(6), Fire(6, 5, 4), Fire(9, 3, 6), *head(13)), IMAGE),
