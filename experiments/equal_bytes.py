@@ -113,7 +113,7 @@ def _ranking(groups: dict[tuple[int, str], list[float]], budget: int) -> str:
 
 
 def _says(values: list[float]) -> str:
-    spread = f" +- {100 * stdev(values):.2f}" if len(values) > 1 else ""
+    spread = f" ± {100 * stdev(values):.2f}" if len(values) > 1 else ""
     return f"{100 * fmean(values):.2f}{spread} %"
 
 

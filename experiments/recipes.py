@@ -122,7 +122,7 @@ RECIPES = {
         "lenet_300_100", "mnist", epochs=40, learning_rate=1e-3, weight_decay=0.01, shift=1
     ),
     "lenet_5": Recipe("lenet_5", "mnist", epochs=15, learning_rate=1e-3, shift=2),
-    "vgg_cifar": replace(_CIFAR, builder="vgg_cifar", epochs=40, cutout=8),
+    "vgg_cifar": replace(_CIFAR, builder="vgg_cifar", epochs=15),
     "resnet20": _CIFAR,
     "pooled_resnet": replace(_CIFAR, builder="pooled_resnet", epochs=60, cutout=8),
     "mobilenet_0250": _mobile(0.25),

@@ -433,7 +433,7 @@ def equal_bytes_table() -> Table:
 
 def test_the_contest_lists_the_best_first_and_names_who_is_absent():
     text = equal_bytes.reading(equal_bytes_table())
-    assert "In 4 KB: pruned and quantized 97.01 +- 0.01 %" in text
+    assert "In 4 KB: pruned and quantized 97.01 ± 0.01 %" in text
     assert "In 8 KB: low rank 98.01" in text
     assert "No file of low rank is small enough" in text
     lines = equal_bytes.figure(equal_bytes_table())[0].axes[0].lines
