@@ -118,6 +118,12 @@ def test_the_exchanged_bytes_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -
 # Points
 
 
+@pytest.mark.parametrize("technique", TECHNIQUES)
+def test_every_strength_has_its_level_from_the_weakest_on(technique: str) -> None:
+    levels = [Settings("small", technique, strength).level for strength in range(STRENGTHS + 1)]
+    assert levels == [None, *TECHNIQUES[technique].levels]
+
+
 @pytest.mark.parametrize("settings", VARIED, ids=str)
 def test_a_point_holds_what_the_library_says(subject: Subject, settings: Settings) -> None:
     point = compute(subject, settings)
