@@ -15,6 +15,7 @@ from widget_checks import (
     check_page_follows,
     check_reset,
     control,
+    page,
 )
 
 from course_lib import codec, cost, data, devices, models, prune, train
@@ -146,20 +147,21 @@ def test_the_unchanged_network_is_right_everywhere(subject: Subject) -> None:
         assert compute(subject, Settings("small", technique, 0)).accuracy == 1
 
 
+@pytest.mark.parametrize(("few", "images_judged"), [(300, 300), (1000, 600)])
 def test_a_slow_network_is_tried_on_the_first_images_only(
-    subject: Subject, monkeypatch: pytest.MonkeyPatch
+    subject: Subject, monkeypatch: pytest.MonkeyPatch, few: int, images_judged: int
 ) -> None:
     monkeypatch.setattr(explorer, "LIVE_MACS", 1e6)
-    monkeypatch.setattr(explorer, "FEW", 300)
+    monkeypatch.setattr(explorer, "FEW", few)
     images = data.Split(
         torch.zeros(600, 1, 28, 28, dtype=torch.uint8), subject.labels, (0.1,), (0.3,)
     )
     slow = Subject(subject.networks, images)
     point = compute(slow, Settings("small"))
-    assert point.images == 300
+    assert point.images == images_judged
     answer = slow.networks["small"](images.inputs(slice(1))).argmax().item()
-    assert point.accuracy == (subject.labels[:300] == answer).double().mean().item()
-    assert "of 300 test images" in explorer.workbench_summary(slow, point)
+    assert point.accuracy == (subject.labels[:few] == answer).double().mean().item()
+    assert f"of {images_judged} test images" in explorer.workbench_summary(slow, point)
 
 
 def test_better_are_those_that_dominate(subject: Subject) -> None:
@@ -185,6 +187,15 @@ def test_the_table_and_the_summary_say_what_was_found(subject: Subject) -> None:
         assert "of 2 measured networks" in says
     alone = Subject(subject.networks, data.load("mnist").validation.head(10))
     assert "measured networks" not in explorer.workbench_summary(alone, points[0])
+
+
+def test_the_summary_counts_in_millionths_of_a_second_and_of_a_joule(subject: Subject) -> None:
+    point = replace(
+        compute(subject, Settings("small")), latency_s=1.23e-3, energy_j=4.5e-6, predicted_s=0.0678
+    )
+    says = explorer.workbench_summary(subject, point)
+    for words in ("1230 µs here", "4.50 µJ predicted", "67.8 ms predicted"):
+        assert words in says
 
 
 @pytest.mark.parametrize(
@@ -291,6 +302,18 @@ def test_every_control_changes_the_picture_and_its_description(
 
 def test_reset_puts_everything_back_and_forgets_the_trail(widget: Any) -> None:
     check_reset(widget, MOVES)  # times too: a point that was visited is not measured again
+
+
+def test_the_page_shows_every_choice_since_the_start(subject: Subject, widget: Any) -> None:
+    strength = control(widget, "strength (0: unchanged)")
+    assert (strength.min, strength.max) == (0, STRENGTHS)
+    for value in (3, STRENGTHS):
+        strength.value = value
+    points = [compute(subject, Settings("small", strength=s)) for s in (1, 3, STRENGTHS)]
+    board = Board(subject.measured, "bytes")
+    board.draw(points, compute(subject, Settings("small")))
+    says = explorer.workbench_summary(subject, points[-1])
+    assert page(widget).endswith(board.picture.html(says))
 
 
 def test_importing_the_widget_loads_no_plotting_library() -> None:
