@@ -66,7 +66,7 @@ PLANS = {
         weight_decay=0.01,
         retraining_rate=3e-3,
         points=(
-            Point(12_200, (18, 40, 140), epochs=40, adapting=4, sharing=8),
+            Point(11_800, (18, 40, 140), epochs=16, adapting=3),
             Point(4_700, (12, 26, 70), epochs=14, adapting=3),
             Point(2_500, (9, 18, 48), epochs=16, adapting=2),
             Point(1_300, (8, 15, 36), epochs=18, adapting=2),
