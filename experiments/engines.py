@@ -28,6 +28,7 @@ NETS = {
     "lenet_5": "mnist",
     "vgg_cifar": "cifar10",
     "resnet20": "cifar10",
+    "pooled_resnet": "cifar10",
     "mobilenet_0500": "cifar10",
 }
 BATCHES = (1, 64)
