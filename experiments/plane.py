@@ -154,7 +154,9 @@ def _by_noise(both: dict[str, list[Row]]) -> str:
     for short in ("bytes", "macs"):
         ranks = [row[f"rank_{short}"] for row in both[short]]
         known = [rank for rank in ranks if rank is not None]
-        said += [f"{known.count(0)} of {len(known)} by {short}"] if known else []
+        alone = ranks.count(None)
+        left_out = f" ({alone} more with one seed)" if alone else ""
+        said += [f"{known.count(0)} of {len(known)}{left_out} by {short}"] if known else []
     if not said:
         return "One seed each, so the noise is unknown."
     return (

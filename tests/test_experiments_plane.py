@@ -313,3 +313,15 @@ def test_ranks_come_from_the_library():
     points = [[(float(v), 10 + i) for v in groups[f"n{i}"]] for i in best]
     expected = pareto.ranks_beyond_noise(points, ("max", "min")).tolist()
     assert [rows[i]["rank_bytes"] for i in best] == expected
+
+
+def test_the_reading_leaves_networks_of_one_seed_out_of_the_noise():
+    """Three seeds each of a small and a large network, and one seed of the largest, which leads."""
+    runs = [run(0.80 + s / 1000, 10, network="small", seed=s) for s in range(3)]
+    runs += [run(0.90 + s / 1000, 20, network="large", seed=s) for s in range(3)]
+    runs += [run(0.95, 30, network="lucky", seed=0)]
+    rows = plane.rows_of(runs)
+    text = " ".join(plane.reading(Table("plane", tuple(rows[0]), tuple(rows))).split())
+    assert (
+        "2 of 2 (1 more with one seed) by bytes and 2 of 2 (1 more with one seed) by macs" in text
+    )
