@@ -316,7 +316,7 @@ def test_ranks_come_from_the_library():
 
 
 def test_the_reading_leaves_networks_of_one_seed_out_of_the_noise():
-    """Three seeds each of a small and a large network, and one seed of the largest, which leads."""
+    """Three seeds each of a small and a large network, and one of the largest, which leads."""
     runs = [run(0.80 + s / 1000, 10, network="small", seed=s) for s in range(3)]
     runs += [run(0.90 + s / 1000, 20, network="large", seed=s) for s in range(3)]
     runs += [run(0.95, 30, network="lucky", seed=0)]
