@@ -249,11 +249,15 @@ def test_the_picture_shows_the_numbers(subject: Subject, settings: Settings) -> 
     for line, single, star, find in zip(
         board._medians, board._singles, board._stars, standing.finds, strict=True
     ):
-        assert len(line.get_xdata()) == settings.trainings
+        assert list(line.get_xdata()) == list(range(1, settings.trainings + 1))
         assert line.get_ydata()[-1] == np.median(find.below)
         assert single.get_ydata()[-1] == find.below[settings.seed]
         assert star.get_ydata() == [100 * find.accuracy]
         assert star.get_xdata() == [find.latency_s / standing.target_s]
+    for band, choices in zip(board._bands, subject.race(goal).values(), strict=True):
+        low, high = np.quantile(goal.below[choices[:, : settings.trainings]], (0.25, 0.75), axis=0)
+        corners = {tuple(corner) for corner in band.get_paths()[0].vertices}
+        assert corners == {*enumerate(low, start=1), *enumerate(high, start=1)}
     assert len(board._open.get_xdata()) == standing.allowed
     assert len(board._other.get_xdata()) == len(goal.allowed) - standing.allowed
     assert f"{settings.trainings} trainings" in board._titles[0].get_text()
@@ -267,6 +271,10 @@ def test_table_and_summary_tell_the_same(subject: Subject) -> None:
     for row, find in zip(table, standing.finds, strict=True):
         assert row["points below the reference, median"] == np.median(find.below)
         assert row["find of seed 1"] == find.name
+        low, high = np.quantile(find.below, (0.25, 0.75))
+        assert row["quartiles"] == f"{low:.2f} to {high:.2f}"
+        assert row["latency [µs]"] == pytest.approx(1e6 * find.latency_s)
+        assert row["test accuracy"] == find.accuracy
         assert f"{find.method} {np.median(find.below):.2f}" in says
 
 
@@ -298,6 +306,12 @@ def test_every_control_says_what_it_chooses(widget: Any) -> None:
 
 def test_the_keyboard_reaches_every_control(widget: Any) -> None:
     check_keyboard_reach(widget)
+
+
+def test_the_sliders_end_where_the_races_do(widget: Any, subject: Subject) -> None:
+    budget, seed = (control(widget, name) for name, _ in MOVES[2:])
+    assert (budget.min, budget.max) == (1, explorer.MOST_TRAININGS)
+    assert (seed.min, seed.max) == (0, subject.seeds - 1)
 
 
 @pytest.mark.parametrize(("description", "value"), MOVES)
