@@ -19,6 +19,8 @@ READY := .venv/ready
 TESTS ?=
 # JupyterLab refuses to start as root unless told; containers often have no other user.
 ROOT_OK := $(if $(filter 0,$(shell id -u)),--allow-root)
+# JupyterLab asks the network for news and for newer versions unless told.
+OFFLINE := --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate
 WORKERS ?= 2
 
 .PHONY: setup lab demo test lint types lessons bench results results-quick clean
@@ -42,7 +44,7 @@ $(READY): constraints.txt pyproject.toml
 	@echo "== .venv is ready =="
 
 lab: $(READY)
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/jupyter lab $(ROOT_OK) notebooks/00_start_here.ipynb
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/jupyter lab $(ROOT_OK) $(OFFLINE) notebooks/00_start_here.ipynb
 
 demo: $(READY)
 	$(BIN)/autograder demo

@@ -228,7 +228,7 @@ def write_ledger(name: str, notebook: NotebookNode) -> None:
     ]
     total = round(sum(cell["seconds"] for cell in cells), 2)
     ledger = {"notebook": name, "total_s": total, "budget_s": BUDGET_S, "cells": cells}
-    ledger["hardware"] = str(hardware())
+    ledger["hardware"] = hardware()
     LEDGERS.mkdir(parents=True, exist_ok=True)
     (LEDGERS / f"{name}.json").write_text(json.dumps(ledger, indent=1) + "\n")
     if total > BUDGET_S:

@@ -222,5 +222,12 @@ def test_the_page_shows_what_compute_finds(widget: Any, subject: Subject) -> Non
     assert page(widget).endswith(board.picture.html(says))
 
 
+def test_a_start_of_ones_own_is_among_the_temperatures(subject: Subject) -> None:
+    slider = control(explorer.temperature(subject, Settings(0, 3.3)), "temperature T")
+    offered = [value for _, value in slider.options]
+    assert slider.value == 3.3
+    assert offered == sorted([*explorer.TEMPERATURES, 3.3])
+
+
 def test_importing_the_widget_loads_no_plotting_library() -> None:
     check_import_is_light("temperature")

@@ -7,6 +7,7 @@ Its tests list MOVES, one for each control: its description, and a value that it
 from __future__ import annotations
 
 import io
+import math
 import re
 import subprocess
 import sys
@@ -69,6 +70,8 @@ def check_page_follows(widget: VBox, description: str, value: Any) -> None:
 
 def check_reset(widget: VBox, moves: Moves) -> None:
     """Reset puts all controls and the page back; then the same moves show the same pages."""
+    for child in widget.children[:-1]:
+        _check_stands(child)
     start, first = _values(widget), page(widget)
     pages = _pages_after(widget, moves)
     assert pages[-1] != first, "the moves change nothing"
@@ -94,6 +97,14 @@ def check_import_is_light(module: str) -> None:
         "assert not loaded, loaded"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def _check_stands(child: Any) -> None:
+    """A slider starts at a whole number of steps; a browser would move it to the next one."""
+    if hasattr(child, "step"):
+        place = math.log(child.value, child.base) if hasattr(child, "base") else child.value
+        steps = (place - child.min) / child.step
+        assert abs(steps - round(steps)) < 1e-6, f"{child.description} cannot stay where it starts"
 
 
 def _values(widget: VBox) -> list[Any]:

@@ -22,8 +22,13 @@ if TYPE_CHECKING:
     from ipywidgets import VBox
     from matplotlib.figure import Figure
 
-LOWEST, HIGHEST = 0.5, 50.0  # temperatures of the slider
-_HEATS = np.geomspace(LOWEST, HIGHEST, 60)  # where the curve of the entropy is drawn
+TEMPERATURES = (
+    *(0.5, 0.7, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0),
+    *(8.0, 10.0, 12.0, 15.0, 20.0, 25.0, 30.0, 40.0, 50.0),
+)  # of the slider
+_HEATS = np.geomspace(
+    TEMPERATURES[0], TEMPERATURES[-1], 60
+)  # where the curve of the entropy is drawn
 
 
 @dataclass(frozen=True)
@@ -138,6 +143,7 @@ def temperature(subject: Subject, settings: Settings | None = None) -> VBox:
     import ipywidgets as widgets
 
     first, board = settings or Settings(), _Board(subject)
+    heats = sorted({*TEMPERATURES, first.temperature})
 
     def draw(**values: Any) -> tuple[Picture, str]:
         lesson = compute(subject, replace(first, **values))
@@ -148,9 +154,9 @@ def temperature(subject: Subject, settings: Settings | None = None) -> VBox:
         "image": widgets.IntSlider(
             first.image, 0, len(subject.images) - 1, description="image", **WIDE
         ),
-        "temperature": widgets.FloatLogSlider(
-            first.temperature, min=np.log10(LOWEST), max=np.log10(HIGHEST), step=0.02,
-            readout_format=".2f", description="temperature T", **WIDE,
+        "temperature": widgets.SelectionSlider(
+            options=[(f"{heat:g}", heat) for heat in heats], value=first.temperature,
+            description="temperature T", **WIDE,
         ),
         "scaled": widgets.Checkbox(first.scaled, description="soft loss times T²", **WIDE),
     }  # fmt: skip
@@ -215,7 +221,7 @@ class _Board:
 
     def _start_entropy(self) -> None:
         axes, most = self._entropy, np.log2(self._subject.classes)
-        axes.set(xscale="log", xlim=(LOWEST, HIGHEST), xlabel="temperature T")
+        axes.set(xscale="log", xlim=(TEMPERATURES[0], TEMPERATURES[-1]), xlabel="temperature T")
         axes.set(ylim=(0, 1.08 * most), ylabel="teacher's entropy [bits]")
         ticks = (0.5, 1, 2, 5, 10, 20, 50)
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
