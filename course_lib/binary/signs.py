@@ -129,7 +129,7 @@ def xnor_product(a: Tensor, b: Tensor, count: int) -> Tensor:
 
 def to_words(packed: Tensor) -> Words:
     """Return packed rows in words, spare bits 0: uint8 [N, B] -> uint64 [N, ceil(B / 8)]."""
-    rows = packed.cpu().numpy()
+    rows = np.ascontiguousarray(packed.cpu().numpy())  # np.pad would keep another order
     padded = np.pad(rows, ((0, 0), (0, -rows.shape[1] % 8)))
     return cast(Words, padded.view(np.uint64))
 
