@@ -33,6 +33,7 @@ NETS = {
 }
 BATCHES = (1, 64)
 SPARSITY = 0.9
+AGREES = 0.9  # of the answers, or the reading says so
 QUICK_ENGINES = ("eager", "folded", "onnxruntime", "onnxruntime_int8")
 
 
@@ -146,6 +147,11 @@ def reading(table: Table) -> str:
         said.append(f"at batch {batch}: {spans}")
     rows: list[Row] = [dict(row) for row in table.rows]
     failed = [f"{row['net']} in {row['engine']}" for row in rows if not row["latency_ms"]]
+    other = [
+        f"{row['net']} in {row['engine']} at batch {row['batch']} ({row['agreement']:.0%})"
+        for row in rows
+        if row["agreement"] is not None and row["agreement"] < AGREES
+    ]
     wide = max(
         (row["latency_q3_ms"] - row["latency_q1_ms"]) / row["latency_ms"]
         for row in rows
@@ -155,6 +161,7 @@ def reading(table: Table) -> str:
         f"Time relative to eager PyTorch, lowest to highest network, {'. '.join(said)}. "
         f"The middle half of the repetitions spreads over at most {wide:.0%} of the median. "
         + (f"Without a number: {', '.join(failed)}. " if failed else "")
+        + (f"Fewer than {AGREES:.0%} of eager's answers: {', '.join(other)}. " if other else "")
         + "One thread of one processor: nothing here says how the engines rank on a phone, on a "
         "GPU or with more threads, and engines were timed one after the other, so differences "
         "within that spread are none. Sparse and binary rows have not been retrained; they tell "
@@ -175,6 +182,8 @@ def figure(table: Table) -> tuple[Figure, str]:
             points = [(x + 0.09 * (i - len(engines) / 2), y) for x, y in points if y]
             if points:
                 style = {**plot.look(i), "linestyle": "none"}
+                if i >= len(plot.PALETTE):  # the looks begin again: hollow
+                    style["markerfacecolor"] = "none"
                 axis.plot(*zip(*points, strict=True), label=engine, **style)
         axis.set(yscale="log", title=f"batch {batch}", ylabel="latency (ms)")
         axis.set_xticks(range(len(nets)), nets, rotation=25, ha="right")

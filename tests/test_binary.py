@@ -254,6 +254,26 @@ def test_packed_linear_equals_the_layer_bit_for_bit(
     assert torch.equal(binary.PackedLayer(layer)(x), layer(x))
 
 
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("kernel_size", [1, 3])
+@pytest.mark.parametrize("shape", [(1, 16, 4, 4), (2, 3, 5, 1), (1, 1, 1, 1), (3, 72, 2, 3)])
+def test_packed_convolution_takes_any_memory_order(
+    memory_format: torch.memory_format, kernel_size: int, shape: tuple[int, ...]
+) -> None:
+    conv = binary.BinaryConv2d(shape[1], 5, kernel_size, padding=kernel_size // 2, method="xnor")
+    x = normal(*shape).contiguous(memory_format=memory_format)
+    assert torch.equal(binary.PackedLayer(conv)(x), conv(x))
+
+
+@pytest.mark.parametrize("count", [1, 8, 64, 65])
+def test_words_of_rows_do_not_depend_on_their_memory_order(count: int) -> None:
+    packed = binary.pack_signs(normal(9, count))
+    turned = packed.T.contiguous().T  # the same rows, a column at a time
+    assert torch.equal(
+        binary.xnor_product(turned, turned, count), binary.xnor_product(packed, packed, count)
+    )
+
+
 def test_wrong_methods_and_paddings_are_refused() -> None:
     with pytest.raises(ValueError, match="method must be one of"):
         binary.BinaryLinear(3, 2, method="ternary")

@@ -482,6 +482,19 @@ def test_torch_compile_computes_what_eager_computes() -> None:
         assert row.agreement == 1
 
 
+def test_a_session_compiles_more_networks_than_versions_of_one() -> None:
+    """All nn.Sequential share one forward, of which PyTorch compiles few versions by itself."""
+    with torch._dynamo.config.patch(recompile_limit=1):
+        notes = [
+            deploy.compare_engines(
+                nn.Sequential(nn.Linear(4, n), nn.Tanh()), randn(2, 4), ["compile"],
+                warmup=0, repeats=1,
+            )[0].note
+            for n in (3, 5)
+        ]  # fmt: skip
+    assert not any("RecompileLimit" in note for note in notes)
+
+
 @pytest.mark.parametrize("engine", ["compile", "export", "onnxruntime"])
 def test_an_engine_that_cannot_run_the_model_says_why(
     engine: str, monkeypatch: pytest.MonkeyPatch

@@ -53,11 +53,11 @@ def resnet_cifar(
 
 
 def pooled_resnet(width: int = 48, num_classes: int = 10, in_channels: int = 3) -> nn.Sequential:
-    """ResNet that trains fast: [N, in_channels, H, W] -> logits [N, num_classes], H, W >= 8.
+    """ResNet of few, wide layers: [N, in_channels, H, W] -> logits [N, num_classes], H, W >= 8.
 
     Three stages of width, 2 width and 3 width channels, each a convolution, a 2 x 2 maximum
-    pooling and one residual block: few layers at full resolution, so that its MACs, 57 M by
-    default, cost less time than the 41 M of ResNet-20's nineteen thin layers. 760,738 parameters.
+    pooling and one residual block. 760,738 parameters and 57 M MACs by default, where ResNet-20
+    has 41 M in nineteen thin layers; `results/engines.csv` has the times of both.
     Source: the ResNet-9 of Page 2018 ("How to train your ResNet"), thinner, with a residual
     block in the middle stage, too, and an average at the end.
     """
