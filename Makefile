@@ -19,8 +19,6 @@ READY := .venv/ready
 TESTS ?=
 # JupyterLab refuses to start as root unless told; containers often have no other user.
 ROOT_OK := $(if $(filter 0,$(shell id -u)),--allow-root)
-# JupyterLab asks the network for news and for newer versions unless told.
-OFFLINE := --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate
 WORKERS ?= 2
 
 .PHONY: setup lab demo test lint types lessons bench results results-quick clean
@@ -40,11 +38,13 @@ $(READY): constraints.txt pyproject.toml
 	$(BIN)/python -m pip install "torch==$(TORCH_VERSION)" $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
 	@echo "== 2 of 2: the course and its tools, at the versions of constraints.txt =="
 	$(BIN)/python -m pip install -c constraints.txt -e ".[dev]"
+	@# The part of JupyterLab that asks the network for news and for newer versions.
+	$(BIN)/jupyter labextension disable "@jupyterlab/apputils-extension:announcements"
 	@touch $(READY)
 	@echo "== .venv is ready =="
 
 lab: $(READY)
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/jupyter lab $(ROOT_OK) $(OFFLINE) notebooks/00_start_here.ipynb
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/jupyter lab $(ROOT_OK) notebooks/00_start_here.ipynb
 
 demo: $(READY)
 	$(BIN)/autograder demo

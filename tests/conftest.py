@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -19,7 +18,6 @@ from typing import Any
 import pytest
 import torch
 
-ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 # Two processes with two threads each on two cores wait for each other most of the time.
@@ -70,15 +68,13 @@ def page() -> Iterator[Any]:
 
 @contextmanager
 def _lab(folder: Path, scratch: Path) -> Iterator[tuple[str, str]]:
-    """A JupyterLab of its own on a free port, with `make lab`'s options: address and token."""
+    """A JupyterLab of its own on a free port: its address and its token."""
     own = {
         "JUPYTER_RUNTIME_DIR": str(scratch / "runtime"),
         "JUPYTER_CONFIG_DIR": str(scratch / "config"),
         "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])),
     }
-    offline = re.findall(r"^OFFLINE := (.*)", (ROOT / "Makefile").read_text(), re.M)
     command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", "--port=0"]
-    command += offline[0].split()
     with (scratch / "lab.log").open("wb") as log:
         server = subprocess.Popen(
             command, cwd=folder, env=os.environ | own, stdout=log, stderr=subprocess.STDOUT
