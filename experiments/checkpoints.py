@@ -26,7 +26,7 @@ from course_lib.attention import GPT
 from course_lib.models.trained import SUMS
 from course_lib.results import Table
 from experiments.recipes import CIFAR_NOTE, RECIPES, Recipe
-from experiments.runner import ROOT, Job, Row
+from experiments.runner import ROOT, SCRATCH, Job, Row
 
 KEY = ("name",)
 SPREAD = {"value": 0.005, "size_bytes": 64, "params": 0, "macs": 0}
@@ -52,7 +52,8 @@ def jobs(quick: bool) -> list[Job]:
 
 def _train(name: str, recipe: Recipe, keep: bool) -> Iterable[Row]:
     dataset = data.load(recipe.dataset)
-    result = recipe.train(dataset, SEED)
+    state = SCRATCH / "trainings" / f"{name}.state"  # a stopped training of an hour goes on
+    result = recipe.train(dataset, SEED, resume=state if keep else None)
     test = dataset.open_test(f"the accuracy of the checkpoint {name}")
 
     def accuracy(model: nn.Module) -> float:
@@ -74,6 +75,7 @@ def _train(name: str, recipe: Recipe, keep: bool) -> Iterable[Row]:
     validation = result.history[result.best_epoch - 1].validation_accuracy
     counted = cost.count(result.model, torch.zeros(1, *dataset.train.inputs([0]).shape[1:]))
     size = _store(name, result.model, card, half) if keep else 0
+    state.unlink(missing_ok=True)
     yield _row(card, size, counted.params, counted.macs) | {"validation_accuracy": validation}
 
 

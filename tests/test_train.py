@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import importlib
+import itertools
 import math
+import pickle
 import random
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -475,6 +479,109 @@ def test_a_float64_model_is_trained_in_float64():
     trained = quiet(network().double(), dataset).model
     assert trained[1].weight.dtype == torch.float64
     assert predict(trained, dataset.validation).dtype == torch.float64
+
+
+# fit: going on after a stop
+
+
+def stop_in(epoch: int, dataset: Data, error: type[BaseException] = KeyboardInterrupt):
+    """An augmentation that adds noise and, in the given epoch, stops the training."""
+    steps = math.ceil(len(dataset.train) / 32) * (epoch - 1) + 2
+    count = itertools.count(1)
+
+    def augment(x: torch.Tensor) -> torch.Tensor:
+        if next(count) == steps:
+            raise error
+        return x + torch.randn_like(x)
+
+    return augment
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("stopped_in", [1, 2, 4])
+def test_a_stopped_training_goes_on_to_the_same_weights(
+    optimizer: str, stopped_in: int, tmp_path: Path
+):
+    dataset, never = data(), 99
+    settings = {"epochs": 4, "optimizer": optimizer, "schedule": "cosine", "weight_decay": 0.01}
+    model = network(dropout=0.5)
+    model.insert(2, nn.BatchNorm1d(8))
+    whole = quiet(model, dataset, augment=stop_in(never, dataset), **settings)
+    file = tmp_path / "new folder" / "state"
+    first = quiet(model, dataset, augment=stop_in(stopped_in, dataset), resume=file, **settings)
+    assert first.interrupted
+    assert len(first.history) == stopped_in - 1
+    rest = quiet(model, dataset, augment=stop_in(never, dataset), resume=file, **settings)
+    assert not rest.interrupted
+    assert same_weights(rest.model, whole.model)
+    without_seconds = lambda result: [dataclasses.replace(e, seconds=0.0) for e in result.history]
+    assert without_seconds(rest) == without_seconds(whole)
+    assert rest.best_epoch == whole.best_epoch
+    assert [path.name for path in file.parent.iterdir()] == ["state"]
+
+
+def test_an_error_keeps_the_epochs_before_it(tmp_path: Path):
+    dataset, file = data(), tmp_path / "state"
+    with pytest.raises(MemoryError):
+        quiet(network(), dataset, augment=stop_in(2, dataset, MemoryError), resume=file)
+    assert len(quiet(network(), dataset, epochs=2, resume=file).history) == 2
+
+
+def test_a_finished_training_is_only_read(tmp_path: Path):
+    dataset, file = data(), tmp_path / "state"
+    done = quiet(network(), dataset, resume=file)
+    content = file.read_bytes()
+    again = quiet(network(), dataset, resume=file, loss=lambda *_: pytest.fail("trained"))
+    assert same_weights(again.model, done.model)
+    assert again.history == done.history
+    assert file.read_bytes() == content
+
+
+def test_patience_counts_the_epochs_before_the_stop(tmp_path: Path):
+    dataset, file = counted(1, 1), tmp_path / "state"
+    hook = dictate((0, 1, 0), (0, 1, 0), (0, 1, 0), then=KeyboardInterrupt)
+    settings = {"epochs": 10, "patience": 3, "resume": file}
+    assert quiet(Constant(), dataset, after_step=hook, **settings).interrupted
+    rest = quiet(Constant(), dataset, after_step=dictate((0, 1, 0)), **settings)
+    assert not rest.interrupted
+    assert (len(rest.history), rest.best_epoch) == (4, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [("epochs", 3), ("learning_rate", 0.5), ("seed", 1), ("batch_size", 16), ("optimizer", "sgd")],
+)
+def test_the_file_of_another_training_is_refused(name: str, changed: object, tmp_path: Path):
+    file = tmp_path / "state"
+    quiet(network(), data(), resume=file)
+    content = file.read_bytes()
+    with pytest.raises(ValueError, match=f"resume: .*{name} .*Go on with the same arguments"):
+        quiet(network(), data(), resume=file, **{name: changed})
+    assert file.read_bytes() == content
+
+
+def test_another_network_or_other_images_are_refused(tmp_path: Path):
+    file = tmp_path / "state"
+    quiet(network(), data(), resume=file)
+    with pytest.raises(ValueError, match="images 200"):
+        quiet(network(), data(train=100), resume=file)
+    with pytest.raises(ValueError, match="parameters"):
+        quiet(nn.Sequential(nn.Flatten(), nn.Linear(16, CLASSES)), data(), resume=file)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a state", pickle.dumps(print)])
+def test_a_damaged_file_is_refused_and_runs_nothing(content: bytes, tmp_path: Path):
+    file = tmp_path / "state"
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=r"resume: .* cannot be read .* Remove it"):
+        quiet(network(), data(), resume=file)
+
+
+def test_a_full_disk_ends_no_training(tmp_path: Path):
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.warns(RuntimeWarning, match="could not be resumed"):
+        result = quiet(network(), data(), resume=tmp_path / "file" / "state")
+    assert len(result.history) == 2
 
 
 # fit: arguments

@@ -53,7 +53,7 @@ def _compiled(job: Job) -> Engine:
     # fullgraph: parts that silently stay eager would be timed as if they were compiled. One
     # compile thread: the pool of worker processes would outlive the measurement. Isolated: all
     # nn.Sequential share their forward, of which only eight versions are compiled otherwise.
-    compiled = torch.compile(
+    compiled = torch.compile(  # type: ignore[call-overload]  # which lack isolate_recompiles
         job.model,
         fullgraph=True,
         dynamic=False,
