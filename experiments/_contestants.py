@@ -20,6 +20,7 @@ from course_lib import codec, data, deploy, distill, lowrank, models, prune, qua
 from course_lib.blocks import conv_norm
 from course_lib.blocks.conv import network
 from experiments._small_training import TECHNIQUES, built
+from experiments.runner import finished
 
 IMAGES, EPOCHS, BATCH = 25_000, 6, 128
 QUICK_IMAGES, QUICK_EPOCHS = 5_000, 4
@@ -78,7 +79,7 @@ class Contest:
             progress=False,
             **extra,
         )
-        return result.model
+        return finished(result).model
 
     @property
     def base(self) -> nn.Module:

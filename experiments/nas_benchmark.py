@@ -30,7 +30,7 @@ from course_lib.results import Table
 from experiments._nas_datasheet import datasheet
 from experiments._nas_statistics import latency_spread, summary
 from experiments._small_training import SEEDS, Timing, built, interleaved_latency, through_file
-from experiments.runner import Job, Row
+from experiments.runner import Job, Row, finished
 
 KEY = ("architecture", "seed")
 SPREAD = {
@@ -99,7 +99,7 @@ def _fit(architecture: Architecture, seed: int, quick: bool) -> tuple[train.FitR
         seed=seed,
         progress=False,
     )
-    return result, time.process_time() - begin
+    return finished(result), time.process_time() - begin
 
 
 @cache

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from course_lib import augment, data, models, train
 from course_lib.train import FitResult
+from experiments.runner import finished
 
 CIFAR_NOTE = "cifar10 (JPEG-compressed copies)"
 
@@ -85,7 +86,7 @@ class Recipe:
             "augment": augment.in_turn(*steps) if steps else None,
             "progress": False,
         }
-        return train.fit(model, dataset, **(arguments | extra))
+        return finished(train.fit(model, dataset, **(arguments | extra)))
 
 
 def cross_entropy(

@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import Any
 
 from course_lib.results import Table, read
+from course_lib.train import FitResult
 from experiments.provenance import provenance
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,6 +38,16 @@ class Job:
 
     key: Mapping[str, Any]
     work: Callable[[], Iterable[Row]]
+
+
+def finished(result: FitResult) -> FitResult:
+    """Return the result of a whole training; Ctrl-C ends the run here, too, not the epochs alone.
+
+    `train.fit` gives back what was learned before Ctrl-C. A row must not be made of that.
+    """
+    if result.interrupted:
+        raise KeyboardInterrupt
+    return result
 
 
 def run(

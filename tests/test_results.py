@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from course_lib import models, results
+from course_lib import data, models, results
 from course_lib.models.trained import folder as checkpoint_folder
 from course_lib.results import Table, read
 from experiments import runner
 from experiments.__main__ import NAMES, main
+from experiments._contestants import Contest
+from experiments.recipes import RECIPES
 from experiments.runner import Job
 
 STAMP = ("seconds", "hardware", "threads", "torch", "python", "commit")
@@ -72,7 +76,7 @@ def test_every_checkpoint_is_listed_and_has_its_row():
 
 @pytest.mark.parametrize(("name", "floor"), [("lenet_300_100", 0.983), ("lenet_5", 0.992)])
 def test_a_checkpoint_is_as_accurate_as_its_card_says(name: str, floor: float):
-    from course_lib import data, train
+    from course_lib import train
 
     card = next(card for card in models.checkpoints() if card.name == name)
     test = data.load("mnist").open_test(f"the card of the checkpoint {name}")
@@ -127,6 +131,27 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path):
     assert path.read_bytes() == again
     assert len(read(path)) == 6
     assert not list(tmp_path.glob("*.tmp"))
+
+
+def stop(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def small_mnist() -> data.Dataset:
+    mnist = data.load("mnist")
+    return replace(mnist, train=mnist.train.head(300), validation=mnist.validation.head(50))
+
+
+@pytest.mark.parametrize(
+    "train",
+    [
+        lambda: RECIPES["lenet_300_100"].train(small_mnist(), 0, loss=stop),
+        lambda: Contest(4096, 0, quick=True).fit(models.mlp((4,)), "dense", 1, loss=stop),
+    ],
+)
+def test_ctrl_c_makes_no_row_of_half_a_training(train: Callable[[], object]):
+    with pytest.raises(KeyboardInterrupt):
+        train()
 
 
 def test_check_finds_a_row_that_does_not_come_out_again(tmp_path: Path):
