@@ -117,7 +117,7 @@ def test_the_table_ranks_both_sides(subject: Subject) -> None:
 
 def test_the_summary_says_what_the_table_leads_with(subject: Subject) -> None:
     says = explorer.attention_summary(compute(subject, Settings("ab c", layer=2, position=3)))
-    assert says.startswith("Layer 2, head 1: byte 3 of 4, ␣, reads most of byte ")
+    assert says.startswith("Layer 2, head 1: byte 3 of 4, “␣”, reads most of byte ")
     assert says.endswith("Cache of 1 text: 1,024 bytes.")  # 4 tokens, 2 layers, K and V, 16, 4
     assert "mean of all heads" in explorer.attention_summary(compute(subject, Settings(head=0)))
 

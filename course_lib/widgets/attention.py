@@ -157,9 +157,9 @@ def attention_summary(reading: Reading) -> str:
     texts = "1 text" if chosen.batch == 1 else f"{chosen.batch:,} texts"
     return (
         f"Layer {chosen.layer}, {head}: byte {reading.asking + 1} of {len(reading.tokens)}, "
-        f"{asks}, reads most of byte {first['position']}, {first['reads']} "
+        f"“{asks}”, reads most of byte {first['position']}, “{first['reads']}” "
         f"({first['weight']:.0%}). Likeliest next byte at T = {chosen.temperature:.3g}: "
-        f"{first['next_byte']} ({first['probability']:.1%}). "
+        f"“{first['next_byte']}” ({first['probability']:.1%}). "
         f"Cache of {texts}: {reading.cache_bytes:,} bytes."
     )
 
