@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import errno
 import importlib
 import itertools
 import math
-import pickle
+import os
 import random
 import sys
 from pathlib import Path
@@ -569,19 +570,43 @@ def test_another_network_or_other_images_are_refused(tmp_path: Path):
         quiet(nn.Sequential(nn.Flatten(), nn.Linear(16, CLASSES)), data(), resume=file)
 
 
-@pytest.mark.parametrize("content", [b"", b"not a state", pickle.dumps(print)])
-def test_a_damaged_file_is_refused_and_runs_nothing(content: bytes, tmp_path: Path):
+class Writes:
+    """Unpickled, it makes a folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a state"])
+def test_a_damaged_file_is_refused(content: bytes, tmp_path: Path):
     file = tmp_path / "state"
     file.write_bytes(content)
     with pytest.raises(ValueError, match=r"resume: .* cannot be read .* Remove it"):
         quiet(network(), data(), resume=file)
 
 
-def test_a_full_disk_ends_no_training(tmp_path: Path):
-    (tmp_path / "file").write_text("not a folder")
-    with pytest.warns(RuntimeWarning, match="could not be resumed"):
-        result = quiet(network(), data(), resume=tmp_path / "file" / "state")
+def test_a_file_that_holds_code_is_refused_and_does_not_run(tmp_path: Path):
+    file, trace = tmp_path / "state", tmp_path / "trace"
+    torch.save(Writes(trace), file)
+    with pytest.raises(ValueError, match=r"resume: .* cannot be read"):
+        quiet(network(), data(), resume=file)
+    assert not trace.exists()
+
+
+def test_a_full_disk_ends_no_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    file = tmp_path / "state"
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.warns(RuntimeWarning, match="No space left .* could not be resumed"):
+        result = quiet(network(), data(), resume=file)
     assert len(result.history) == 2
+    assert not list(tmp_path.iterdir()), "half a file stays"
 
 
 # fit: arguments
