@@ -197,6 +197,16 @@ def test_a_quick_run_has_the_columns_of_the_full_table(name: str, tmp_path: Path
         assert set(table.columns) <= set(read(full).columns)
 
 
+def test_the_reading_of_the_engines_names_those_that_answer_otherwise():
+    row = {"net": "n", "batch": 1, "latency_ms": 1.0, "latency_q1_ms": 1.0, "latency_q3_ms": 1.0}
+    rows = tuple(
+        {**row, "engine": engine, "agreement": agreement}
+        for engine, agreement in (("eager", 1.0), ("close", 0.95), ("wrong", 0.08))
+    )
+    text = experiment("engines").reading(Table("engines", tuple(rows[0]), rows))
+    assert "Fewer than 90% of eager's answers: n in wrong at batch 1 (8%)." in text
+
+
 def test_results_come_from_the_folder_that_the_environment_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
