@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-import uuid
 import warnings
 import zlib
 from dataclasses import dataclass
@@ -20,6 +19,8 @@ from typing import Any
 import safetensors.torch
 from safetensors import safe_open
 from torch import Tensor
+
+from course_lib.files import write_whole
 
 _FORMAT = 2  # raise it when the layout of the file or the splits change
 _reported: set[Path] = set()
@@ -78,14 +79,8 @@ def write(path: Path, stored: Stored) -> bool:
     """Write `stored` to `path` in one step; where that fails, warn once and return False."""
     text = json.dumps({**stored.facts, "format": _FORMAT})
     metadata = {"facts": text, "crc32": _checksum(text, stored.tensors)}
-    half_written = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            half_written.write_bytes(safetensors.torch.save(stored.tensors, metadata))
-            os.replace(half_written, path)
-        finally:
-            half_written.unlink(missing_ok=True)
+        write_whole(path, safetensors.torch.save(stored.tensors, metadata))
         return True
     except OSError as error:
         if path not in _reported:

@@ -7,8 +7,6 @@ appears in one step, under another name first, so that a stop leaves the epoch b
 from __future__ import annotations
 
 import io
-import os
-import uuid
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +15,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from course_lib.files import write_whole
 
 State = dict[str, Tensor]
 
@@ -49,14 +49,8 @@ class TrainingState:
         }
         memory = io.BytesIO()
         torch.save(state, memory)
-        half_written = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex}.tmp")
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                half_written.write_bytes(memory.getbuffer())
-                os.replace(half_written, self.path)
-            finally:
-                half_written.unlink(missing_ok=True)
+            write_whole(self.path, memory.getbuffer())
         except OSError as error:
             warnings.warn(
                 f"The state of the training cannot be written to {self.path} ({error.strerror}); "

@@ -21,11 +21,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 from torch import Tensor, nn
 
 from course_lib import distill, quantize, train
 from course_lib.data import Dataset, Split
+from course_lib.files import write_whole
 from course_lib.results import Table
 from experiments import runner
 from experiments.recipes import Recipe
@@ -65,10 +66,7 @@ def teacher(recipe: Recipe, dataset: Dataset, seed: int, limit: float = NORM_LIM
         begin = time.perf_counter()
         result = recipe.train(dataset, seed, after_step=partial(limit_norms, limit=limit))
         seconds = time.perf_counter() - begin
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".tmp")
-        save_file(result.model.state_dict(), temporary, {"seconds": json.dumps(seconds)})
-        temporary.replace(path)
+        write_whole(path, save(result.model.state_dict(), {"seconds": json.dumps(seconds)}))
     model = recipe.untrained(seed)
     model.load_state_dict(load_file(path))
     with safe_open(path, "pt") as file:

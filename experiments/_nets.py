@@ -15,10 +15,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from course_lib import codec, data, train
+from course_lib.files import write_whole
 from experiments import runner
 from experiments.recipes import Recipe
 
@@ -116,11 +117,8 @@ def _trained(net: str, seed: int, quick: bool) -> nn.Module:
         if quick:
             dataset = replace(dataset, train=dataset.train.head(4000))
         trained = recipe.train(dataset, seed).model
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".tmp")
         state = {name: tensor.contiguous() for name, tensor in trained.state_dict().items()}
-        save_file(state, temporary)
-        temporary.replace(path)
+        write_whole(path, save(state))
     model.load_state_dict(load_file(path))
     return model.eval()
 

@@ -18,11 +18,12 @@ import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from course_lib import cost, data, plot, text, train
 from course_lib.attention import GPT
+from course_lib.files import write_whole
 from course_lib.models.trained import SUMS
 from course_lib.results import Table
 from experiments.recipes import CIFAR_NOTE, RECIPES, Recipe
@@ -134,11 +135,8 @@ def _store(name: str, model: nn.Module, card: dict[str, Any], half: bool) -> int
         for key, tensor in model.state_dict().items()
     }
     weights = {key: tensor.clone() for key, tensor in weights.items()}
-    ASSETS.mkdir(parents=True, exist_ok=True)
     path = ASSETS / f"{name}.safetensors"
-    temporary = path.with_suffix(".tmp")
-    save_file(weights, temporary, {"course_lib": json.dumps(card, sort_keys=True)})
-    temporary.replace(path)
+    write_whole(path, save(weights, {"course_lib": json.dumps(card, sort_keys=True)}))
     _list_hashes(ASSETS)
     return path.stat().st_size
 
@@ -148,7 +146,7 @@ def _list_hashes(folder: Path) -> None:
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
         for path in sorted(folder.glob("*.safetensors"))
     ]
-    (folder / SUMS).write_text("".join(lines), encoding="utf-8")
+    write_whole(folder / SUMS, "".join(lines).encode())
 
 
 def _row(card: dict[str, Any], size: int, params: int, macs: int) -> Row:

@@ -14,11 +14,12 @@ from statistics import fmean
 
 import torch
 from matplotlib.figure import Figure
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from course_lib import cost, data, models, plot, train
 from course_lib.data import Dataset
+from course_lib.files import write_whole
 from course_lib.results import Table
 from experiments import _distilling as distilling
 from experiments import runner
@@ -110,10 +111,7 @@ def teacher_logits(name: str, dataset: Dataset) -> Tensor:
     model = models.pretrained(name)
     path = runner.SCRATCH / f"logits-{name}-{_digest(model)}-{len(dataset.train)}.safetensors"
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".tmp")
-        save_file({"logits": distilling.logits_of(model, dataset.train)}, temporary)
-        temporary.replace(path)
+        write_whole(path, save({"logits": distilling.logits_of(model, dataset.train)}))
     return load_file(path)["logits"]
 
 

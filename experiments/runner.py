@@ -18,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from course_lib.files import write_whole
 from course_lib.results import Table, read
 from course_lib.train import FitResult
 from experiments.provenance import provenance
@@ -149,10 +150,7 @@ def _write(path: Path, rows: list[Row]) -> None:
     writer = csv.DictWriter(text, columns, lineterminator="\n", restval="")
     writer.writeheader()
     writer.writerows({c: _cell(v) for c, v in row.items()} for row in rows)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".csv.tmp")
-    temporary.write_text(text.getvalue(), encoding="utf-8")
-    temporary.replace(path)
+    write_whole(path, text.getvalue().encode())
 
 
 def _cell(value: Any) -> Any:

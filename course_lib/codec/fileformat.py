@@ -14,7 +14,6 @@ import hashlib
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,6 +31,7 @@ from course_lib.codec.tensors import (
     decode_tensor,
     encode_tensor,
 )
+from course_lib.files import write_whole
 
 DEFAULT_MAX_BYTES = 1 << 30
 _CODED, _SAME = "#coded", "#same"  # suffixes: encoded bytes; the name of an equal tensor
@@ -99,11 +99,8 @@ def save(
     Raises TypeError for an entry that is no tensor or of an unknown dtype, ValueError for NaN/inf.
     """
     data = to_bytes(model, techniques=techniques)
-    target = Path(path)
-    part = target.with_name(target.name + ".part")
-    part.write_bytes(data)  # a reader never sees half a file
-    part.replace(target)
-    return inspect(target, max_bytes=_total_bytes(_state(model)))
+    write_whole(path, data)
+    return inspect(path, max_bytes=_total_bytes(_state(model)))
 
 
 def load(
