@@ -25,7 +25,7 @@ from experiments.runner import finished
 IMAGES, EPOCHS, BATCH = 25_000, 6, 128
 QUICK_IMAGES, QUICK_EPOCHS = 5_000, 4
 RATE = {"dense": 2e-3, "conv": 1e-2, "retrain": 1e-3}
-ROUNDS = 4  # of pruning with an epoch each; the rest of the epochs follow the last one
+ROUNDS = 4  # of pruning with an epoch each; the last has all the epochs that are left
 SHARED_EPOCHS = 2  # to fine-tune shared values, the last of EPOCHS
 MARGIN = 0.98  # of the budget; training changes what Huffman codes make of the weights
 BITS = (2, 4)
@@ -101,9 +101,9 @@ def _base(seed: int, quick: bool) -> nn.Module:
 
 def linear(contest: Contest) -> Entry:
     """A linear model, with as many bits per weight as fit."""
-    model = contest.fit(_mlp(contest), "dense", contest.epochs)
-    if contest.fits(_halved(model), margin=1):
-        return Entry(_halved(model), "float16")
+    if contest.fits(_halved(_mlp(contest)), margin=1):
+        return Entry(_halved(contest.fit(_mlp(contest), "dense", contest.epochs)), "float16")
+    model = contest.fit(_mlp(contest), "dense", contest.epochs - SHARED_EPOCHS)
     bits = largest(1, 8, lambda b: contest.fits(_plain(quantize.share_weights(model, b))))
     return Entry(_tuned(contest, model, bits), f"{bits} bits")
 
@@ -241,7 +241,7 @@ def _pruned(
         # Where the zeros lie decides how short their gaps can be coded, so it is measured anew.
         sparsity = prune.cubic(i, _sparsity_that_fits(contest, model, score, stored), end=rounds)
         now = prune.prune_model(model, sparsity, scores=_scores(model, score))
-        last = epochs - rounds if i == rounds else 1
+        last = epochs - (rounds - 1) if i == rounds else 1
         model = contest.fit(now.model, "retrain", last, after_step=prune.KeepZeros(now.masks))
     return model
 

@@ -88,6 +88,7 @@ def reading(table: Table) -> str:
     budgets = sorted({budget for budget, _ in groups})
     measured = next(row for row in map(Row, table.rows) if row["size_bytes"])
     images, epochs = measured["train_images"], measured["epochs"]
+    seeds = len({row["seed"] for row in map(Row, table.rows)})
     missing = sorted({r["contestant"] for r in map(Row, table.rows) if not r["size_bytes"]})
     absent = (
         f"No file of {', '.join(missing)} is small enough for some budget. " if missing else ""
@@ -97,11 +98,11 @@ def reading(table: Table) -> str:
     LeNet-300-100 has 266,610 numbers, so that one bit for each takes {266_610 // 8:,} bytes:
     quantization alone fits none of these budgets, and "quantized" is a smaller network of few
     bits. All learned from {images:,} images for {epochs} epochs, those made from the large network
-    in addition to its own {epochs}; a difference is shown if its 95 % interval (Welch) leaves out
-    zero, and a contestant whose seeds differ much may be far from the first without that. The
-    convolutions do many more multiply-adds for each byte. The
-    table does not show what longer training, a better temperature, mixed bits or pruned
-    convolutions would reach, and MNIST is kind to small networks."""
+    in addition to its own {epochs}; ± is the standard deviation over {seeds} seeds. A difference
+    is shown if its 95 % interval (Welch, not corrected for many comparisons) leaves out zero, and
+    a contestant whose seeds differ much may be far from the first without that. {_taught(groups)}
+    {_work_per_byte(table)} The table does not show what longer training, a better temperature,
+    mixed bits or pruned convolutions would reach, and MNIST is kind to small networks."""
 
 
 def _ranking(groups: dict[tuple[int, str], list[float]], budget: int) -> str:
@@ -112,6 +113,32 @@ def _ranking(groups: dict[tuple[int, str], list[float]], budget: int) -> str:
     ties = [name for name in order[1:] if _ties(here[order[0]], here[name])]
     tied = f" (not shown to be worse than the first: {', '.join(ties)})" if ties else ""
     return f"In {budget // 1024} KB: {listed}{tied}."
+
+
+def _taught(groups: dict[tuple[int, str], list[float]]) -> str:
+    """What the teacher changed for the small dense network, with intervals."""
+    said = []
+    for budget in sorted({budget for budget, _ in groups}):
+        taught, alone = groups.get((budget, "distilled")), groups.get((budget, "small dense"))
+        if taught and alone and min(len(taught), len(alone)) > 1:
+            low, high = (100 * end for end in pareto.difference_interval(taught, alone))
+            difference = 100 * (fmean(taught) - fmean(alone))
+            verdict = "" if low > 0 or high < 0 else ", not shown"
+            said.append(
+                f"{budget // 1024} KB {difference:+.2f} ({low:+.2f} to {high:+.2f}{verdict})"
+            )
+    return f"Points gained by the teacher (distilled minus small dense): {', '.join(said)}."
+
+
+def _work_per_byte(table: Table) -> str:
+    """The dense multiply-adds of each contestant for each byte of its file."""
+    rates: dict[str, list[float]] = {}
+    for row in map(Row, table.rows):
+        if row["size_bytes"]:
+            rates.setdefault(row["contestant"], []).append(row["macs"] / row["size_bytes"])
+    order = sorted(rates, key=lambda name: -max(rates[name]))
+    said = ", ".join(f"{name} {min(rates[name]):.1f} to {max(rates[name]):.1f}" for name in order)
+    return f"Multiply-adds of dense kernels for each byte of a file, zeros included: {said}."
 
 
 def _says(values: list[float]) -> str:
@@ -141,9 +168,13 @@ def figure(table: Table) -> tuple[Figure, str]:
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter("{x:g}")
         axis.set_minor_formatter("{x:g}" if axis is axes.yaxis else "")
-    axes.set_ylabel("test error (%), mean of the seeds")
+    seeds = max(map(len, groups.values()))
+    axes.set_ylabel(f"test error (%), mean of {seeds} seed{'s' * (seeds > 1)}")
     fig.legend(loc="outside right upper")
-    return fig, "Test error against the bytes that a file may have, for every way to a small file"
+    return fig, (
+        "Test error against the bytes that a file may have, for every way to a small file; means, "
+        "whose spreads are in the text"
+    )
 
 
 __all__ = ["KEY", "SPREAD", "figure", "jobs", "reading"]
