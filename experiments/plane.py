@@ -1,11 +1,12 @@
 """The plane: every network that the course has measured, and which of them are worth having
 
-Built from the other tables of results/, those that are there. A row is a network: the mean over
-the seeds listed in `seed` of its test accuracy, bytes, MACs, and latency where it was measured
-(one image, one thread of a CPU). `frontier_*` is 1 where no network of the data set is better in
-accuracy and that cost without being worse in one; `rank_*` counts for those the others on the
-frontier that dominate them when differences within the noise of the seeds are ties (empty where
-there is one seed: its noise is unknown).
+Built from the other tables of results/, those that are there. A row is a network in a form of its
+own (file, code, engine): the mean over the seeds listed in `seed` of its test accuracy, bytes,
+MACs, and latency where it was measured (one image, one thread of a CPU). `frontier_*` is 1 where
+no row of the data set is better in accuracy and that cost without being worse in one, and empty
+where the row does not count there; `rank_*` counts for those the others on the frontier that
+dominate them when differences within the noise of the seeds are ties (empty where there is one
+seed: its noise is unknown).
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ KEY = ("dataset", "technique", "network", "setting", "table")
 DERIVED = True  # from other tables: made anew, not continued, when they have changed
 COSTS = {"bytes": "size_bytes", "macs": "macs", "latency": "latency_s"}
 SPREAD = {"accuracy": 1e-6, "size_bytes": 0, "macs": 0, "frontier_bytes": 0, "frontier_macs": 0}
+UNCHANGED = {"engine": "macs"}  # by technique: the cost in which it only repeats the network
 DIRECTIONS = ("max", "min")
 FEW = 4  # networks of a data set that make a picture
 FLOORS = {"mnist": 0.9}  # the least accuracy that counts in a hypervolume; elsewhere one half
@@ -105,8 +107,15 @@ def _row(model: Model) -> Row:
 
 
 def standing(models: Sequence[Model], name: str) -> tuple[list[int | None], list[int | None]]:
-    """For each model whether it is on the frontier of accuracy and `name`, and its rank there."""
-    known = [i for i, model in enumerate(models) if model.values(name)]
+    """For each model whether it is on the frontier of accuracy and `name`, and its rank there.
+
+    Neither for those whose cost is unknown, or that of the same network in another row.
+    """
+    known = [
+        i
+        for i, model in enumerate(models)
+        if model.values(name) and UNCHANGED.get(model.runs[0].technique) != name
+    ]
     means = [(models[i].mean("accuracy"), models[i].mean(name)) for i in known]
     best = [known[i] for i in pareto.frontier(np.array(means, float).reshape(-1, 2), DIRECTIONS)]
     flags: list[int | None] = [None] * len(models)
@@ -127,7 +136,8 @@ def reading(table: Table) -> str:
     absent = [name for name in NAMES if name not in tables]
     said = [_reading_of(name, rows) for name in dict.fromkeys(r["dataset"] for r in rows)]
     missing = f"Not there when this was made: {', '.join(absent)}. " if absent else ""
-    return f"""{len(rows):,} networks from {len(tables)} tables. {" ".join(said)} {missing}The
+    return f"""{len(rows):,} rows from {len(tables)} tables; a network in another file, code or
+    engine is another row. {" ".join(said)} {missing}The
     volume is that of accuracy (in points, above a floor) times cost (in powers of ten, below the
     largest cost of the data set): another floor or scale gives other shares, and what two
     techniques reach both is the merit of neither in it. The tables trained for different times,
@@ -135,23 +145,31 @@ def reading(table: Table) -> str:
     given less; the plane shows what these runs reached, not what a technique can do. The best of
     many means are above average by luck, too: a frontier over hundreds of networks, drawn with
     test accuracies, is optimistic, most of all where there is one seed. MACs are those of dense
-    kernels, zeros included; latencies were measured in different runs on one machine."""
+    kernels, zeros included; an engine does not change them, so its rows do not count there.
+    Latencies were measured in different runs on one machine and count as exact, although the
+    repetitions of each spread: where only they differ, a rank says more than was shown."""
 
 
 def _reading_of(dataset: str, rows: Sequence[Row]) -> str:
     here = [row for row in rows if row["dataset"] == dataset]
     both = {short: [row for row in here if row[f"frontier_{short}"]] for short in COSTS}
-    shared = sum(row["frontier_bytes"] and row["frontier_macs"] for row in here)
-    parts = [f"{len(best)} by {short}" for short, best in both.items() if best]
+    shared = sum(bool(row["frontier_bytes"] and row["frontier_macs"]) for row in here)
+    parts = [f"{_points(best, COSTS[short])} by {short}" for short, best in both.items() if best]
     return (
-        f"{dataset}: {len(here)} networks; on the frontier {', '.join(parts)}, {shared} by bytes "
+        f"{dataset}: {len(here)} rows; on the frontier {', '.join(parts)}, {shared} by bytes "
         f"and by MACs. {_by_noise(both)} {_moved(here)}"
     )
 
 
+def _points(best: Sequence[Row], cost: str) -> str:
+    """How many points rows are; rows at one point are one network in several forms."""
+    points = len({(row["accuracy"], row[cost]) for row in best})
+    return str(points) if points == len(best) else f"{points} ({len(best)} rows)"
+
+
 def _by_noise(both: dict[str, list[Row]]) -> str:
     said = []
-    for short in ("bytes", "macs"):
+    for short in COSTS:
         ranks = [row[f"rank_{short}"] for row in both[short]]
         known = [rank for rank in ranks if rank is not None]
         alone = ranks.count(None)
@@ -160,7 +178,7 @@ def _by_noise(both: dict[str, list[Row]]) -> str:
     if not said:
         return "One seed each, so the noise is unknown."
     return (
-        f"When differences within the noise of the seeds are ties, {' and '.join(said)} are "
+        f"When differences within the noise of the seeds are ties, {', '.join(said)} are "
         "dominated by none (each other one ties with a cheaper neighbour, which does not make it "
         "tie with the cheapest)."
     )
@@ -170,7 +188,8 @@ def _moved(here: Sequence[Row]) -> str:
     """What share of the dominated volume would be lost without each technique."""
     said = []
     for short in ("bytes", "macs"):
-        lost = contributions(here, COSTS[short])
+        counting = [row for row in here if row[f"frontier_{short}"] is not None]
+        lost = contributions(counting, COSTS[short])
         listed = ", ".join(f"{name} {share:.1%}" for name, share in lost.items() if share > 0)
         said.append(f"by {short}: {listed or 'none'}")
     return f"What the volume would lose without a technique, {'; '.join(said)}."
@@ -206,7 +225,7 @@ def figure(table: Table) -> tuple[Figure, str]:
     for axes, dataset in zip(panels, datasets, strict=True):
         rows = [dict(row) for row in table.rows if row["dataset"] == dataset]
         for ax, short, label in zip(axes, COSTS, ("bytes of the file", "MACs"), strict=False):
-            _panel(ax, rows, short)
+            _panel(ax, [row for row in rows if row[f"frontier_{short}"] is not None], short)
             ax.set(xlabel=label, title=dataset)
         axes[0].set_ylabel("test accuracy (%), error on a log scale")
     handles = {
