@@ -12,7 +12,7 @@ from types import ModuleType
 import torch
 
 from course_lib.results import read
-from experiments import runner
+from experiments import provenance, runner
 from experiments.report import write_report
 
 NAMES = (  # in the order in which they build on each other
@@ -43,6 +43,13 @@ def main(arguments: list[str] | None = None) -> int:
     for name in options.names:
         if name not in NAMES:
             parser.error(f"NAME must be one of {', '.join(NAMES)}, got {name!r}.")
+    running = not (options.quick or options.report or options.check or options.output)
+    if running and provenance.commit().endswith("+"):
+        parser.error(
+            "course_lib/ or experiments/ have changes that are in no commit, so that a row of "
+            "results/ would name a commit that cannot make it again. Commit them, or name another "
+            "folder with --output."
+        )
     torch.set_num_threads(options.threads)
     folder = options.output or (
         runner.ROOT / "build" / "results-quick" if options.quick else runner.RESULTS
@@ -91,7 +98,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="JOB",
         help='only this job, named as in the progress, such as "name=resnet20" (repeatable)',
     )
-    parser.add_argument("--output", type=Path, help="folder of the tables (default: results/)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        help="folder of the tables (default: results/, and build/results-quick/ with --quick)",
+    )
     parser.add_argument("--threads", type=int, default=1, help="PyTorch's threads (default: 1)")
     parser.add_argument("--report", action="store_true", help="only write readings and figures")
     parser.add_argument(

@@ -178,6 +178,24 @@ def test_an_unknown_table_is_a_usage_error(capsys: pytest.CaptureFixture[str]):
     assert "no_such_table" in capsys.readouterr().err
 
 
+def test_rows_of_results_are_made_by_code_that_is_in_a_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    ran: list[Path] = []
+    monkeypatch.setattr(runner, "run", lambda module, folder, *rest: ran.append(folder))
+    monkeypatch.setattr("experiments.__main__.write_report", lambda module, folder: None)
+    monkeypatch.setattr("experiments.provenance.commit", lambda: "0123456789+")
+    with pytest.raises(SystemExit) as stop:
+        main(["plane"])
+    assert stop.value.code == 2
+    assert "changes that are in no commit" in capsys.readouterr().err
+    assert main(["plane", "--output", str(tmp_path)]) == 0
+    assert main(["plane", "--quick"]) == 0
+    monkeypatch.setattr("experiments.provenance.commit", lambda: "0123456789")
+    assert main(["plane"]) == 0
+    assert ran == [tmp_path, ROOT / "build" / "results-quick", ROOT / "results"]
+
+
 # Quick versions have the shape of the full tables
 
 
