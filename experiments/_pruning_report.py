@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import statistics
+from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -11,28 +13,35 @@ from matplotlib.figure import Figure
 
 from course_lib import plot
 from course_lib.results import Table
-from experiments._nets import EFFICIENT, REDUNDANT, RETRAIN_IMAGES
-from experiments._spread import Rows, compare, drops, mean_and_spread, points, where
+from experiments import _spread
+from experiments._nets import EFFICIENT, REDUNDANT, RETRAIN_EPOCHS, RETRAIN_IMAGES
+from experiments._spread import Rows, changes, drops, points, ratios, where, with_deviation
 
 NAMES = {REDUNDANT: "LeNet-300-100", EFFICIENT: "MobileNet"}
-STRUCTURES = {
-    "unstructured_global": "single weights, one ranking",
-    "unstructured_layer": "single weights, per layer",
-    "channels": "channels",
-}
+FREE, LAYER, CHANNELS = "unstructured_global", "unstructured_layer", "channels"
+STRUCTURES = {FREE: "one ranking", LAYER: "equal shares", CHANNELS: "channels"}
+TIMES = ("cpu_ms", "single_cpu_ms")  # of a batch, and of one image
 
 
-def losses(table: Table, net: str, sparsity: float, schedule: str, **wanted: Any) -> list[float]:
-    """Test accuracy lost by each seed; by magnitude if nothing else is wanted."""
-    wanted = {"criterion": "magnitude", "study": "sweep"} | wanted
-    rows = where(table, **wanted, net=net, sparsity=sparsity, schedule=schedule)
-    return drops(rows, where(table, study="dense", schedule="none"))
+def chosen(table: Table, net: str, sparsity: float, **wanted: Any) -> Rows:
+    """Rows of the sweep; if nothing else is wanted, by magnitude, retrained after one shot."""
+    usual = {"study": "sweep", "criterion": "magnitude", "schedule": "one_shot_retrained"}
+    return where(table, **(usual | wanted), net=net, sparsity=sparsity)
+
+
+def losses(table: Table, net: str, sparsity: float, **wanted: Any) -> list[float]:
+    """Test accuracy lost by each seed."""
+    return drops(chosen(table, net, sparsity, **wanted), _dense(table))
+
+
+def _dense(table: Table) -> Rows:
+    return where(table, study="dense", schedule="none")
 
 
 def reading(table: Table) -> str:
     """What the table shows, and what it does not."""
-    parts = [_setting(table), *(_of_net(table, net) for net in NAMES), _efficient(table)]
-    return " ".join([*parts, _speed(table), _odd_widths(table), _not_shown()])
+    nets = " ".join(_of_net(table, net) for net in NAMES) + _efficient(table)
+    return " ".join([_setting(table), nets, _speed(table), _odd_widths(table), _not_shown()])
 
 
 def _setting(table: Table) -> str:
@@ -45,101 +54,114 @@ def _setting(table: Table) -> str:
             f"{points([row['accuracy'] for row in dense])} % of the test images right; after the "
             f"retraining without pruning it has lost {points(drops(again, dense))} points)"
         )
-    seeds = len({row["seed"] for row in where(table)})
     return (
-        f"{len(table)} rows about {' and '.join(said)}; seeds: {seeds}, ± is the standard "
-        "deviation over them, losses are percentage points of test accuracy against the dense "
-        "network of a seed."
+        f"{len(table)} rows about {' and '.join(said)}. Losses are percentage points of test "
+        "accuracy against the dense network of a seed (±: "
+        f"{_spread.deviation(table.rows)}). {_spread.COMPARISONS} Schedules saw as many images "
+        "and are compared at the highest sparsity that leaves one of the two above chance in "
+        "every seed. What goes by magnitude are single weights, in one ranking or in equal shares "
+        "per layer, or channels."
     )
 
 
 def _of_net(table: Table, net: str) -> str:
     said = []
     for structure, name in STRUCTURES.items():
-        lost = [
-            f"{points(losses(table, net, 0.9, schedule, structure=structure))} {when}"
+        lost = {
+            when: losses(table, net, 0.9, schedule=schedule, structure=structure)
             for schedule, when in (("one_shot", "at once"), ("one_shot_retrained", "retrained"))
-            if losses(table, net, 0.9, schedule, structure=structure)
-        ]
-        said.append(f"{name} {' and '.join(lost)}")
+        }
+        said.append(f"{name} " + " and ".join(f"{points(v)} {k}" for k, v in lost.items() if v))
     text = f"{NAMES[net]} without 90 % of its weights, by magnitude, loses: {'; '.join(said)}."
-    return " ".join([text, _criteria(table, net), _schedules(table, net)]).strip()
+    return text + _structures(table, net) + _criteria(table, net) + _schedules(table, net)
+
+
+def _compared(table: Table, what: str, pairs: dict[str, tuple[Rows, Rows]]) -> str:
+    found = _spread.verdicts(pairs, _dense(table))
+    return f" {what}: {found}." if found else ""
+
+
+def _structures(table: Table, net: str) -> str:
+    """What a structure costs where much goes."""
+    pairs = {
+        f"{STRUCTURES[structure]} at {100 * level:.0f} %": (
+            chosen(table, net, level, structure=structure),
+            chosen(table, net, level, structure=FREE),
+        )
+        for structure, level in product((LAYER, CHANNELS), (0.8, 0.9, 0.95))
+    }
+    return _compared(table, "Structures against one ranking, retrained", pairs)
 
 
 def _criteria(table: Table, net: str) -> str:
-    said = []
-    for criterion in ("taylor", "obd", "apoz", "random"):
-        pair = [
-            losses(table, net, 0.8, "one_shot_retrained", structure="channels", criterion=c)
-            for c in (criterion, "magnitude")
-        ]
-        if all(pair):
-            said.append(f"{criterion} {compare(*pair)}")
-    if not said:
-        return ""
-    return (
-        "Other criteria, by what they lose more than magnitude (80 % of the weights gone as "
-        f"channels, retrained): {'; '.join(said)}."
-    )
+    rows_of = partial(chosen, table, net, 0.8, structure=CHANNELS)
+    names = ("taylor", "obd", "apoz", "random")
+    pairs = {name: (rows_of(criterion=name), rows_of()) for name in names}
+    return _compared(table, "Criteria against magnitude, channels at 80 %, retrained", pairs)
 
 
 def _schedules(table: Table, net: str) -> str:
-    said = []
-    for structure, name in STRUCTURES.items():
-        for schedule in ("iterative", "gradual"):
-            highest = 0.95 if losses(table, net, 0.95, schedule) else 0.9
-            pair = [
-                losses(table, net, highest, s, structure=structure)
-                for s in (schedule, "one_shot_retrained")
-            ]
-            if all(pair):
-                said.append(f"{schedule} with {name} at {highest:.0%} {compare(*pair)}")
-    return f"Schedules of equal training, by what they lose more than one shot: {'; '.join(said)}."
+    pairs = {}
+    for structure, schedule in product(STRUCTURES, ("iterative", "gradual")):
+        by_level = {
+            level: (
+                chosen(table, net, level, structure=structure, schedule=schedule),
+                chosen(table, net, level, structure=structure),
+            )
+            for level in {row["sparsity"] for row in where(table, schedule=schedule)}
+        }
+        level = _spread.last_above_chance(by_level)
+        pairs[f"{schedule} for {STRUCTURES[structure]} at {100 * level:.0f} %"] = by_level[level]
+    return _compared(table, "Schedules against one shot", pairs)
 
 
 def _efficient(table: Table) -> str:
     """Do efficient networks lose more?"""
-    said = []
-    for structure, name in STRUCTURES.items():
-        pair = [
-            losses(table, net, 0.9, "one_shot_retrained", structure=structure)
-            for net in (EFFICIENT, REDUNDANT)
-        ]
-        if all(pair):
-            said.append(f"{name} {compare(*pair)}")
-    return f"The MobileNet loses more than LeNet-300-100 by, at 90 % retrained: {'; '.join(said)}."
+    rows_of = partial(chosen, table, sparsity=0.9)
+    pairs = {
+        name: (rows_of(EFFICIENT, structure=structure), rows_of(REDUNDANT, structure=structure))
+        for structure, name in STRUCTURES.items()
+    }
+    return _compared(table, "The MobileNet against LeNet-300-100, at 90 % retrained", pairs)
+
+
+def shares(table: Table, net: str, structure: str, column: str) -> dict[float, list[float]]:
+    """By sparsity: what each seed's pruned network has in a column, over its dense network."""
+    found: dict[float, list[float]] = {}
+    for level in sorted({row["sparsity"] for row in where(table, study="sweep", net=net)}):
+        rows = chosen(table, net, level, structure=structure, schedule="one_shot")
+        found |= {level: ratios(rows, _dense(table), column)} if rows else {}
+    return found
 
 
 def _speed(table: Table) -> str:
-    said = []
+    said, smaller = [], []
     for net, name in NAMES.items():
-        for structure, what in (("channels", "channels"), ("unstructured_global", "zeros")):
-            rows = where(
-                table, net=net, structure=structure, criterion="magnitude", schedule="one_shot",
-                sparsity=0.9, study="sweep",
-            )  # fmt: skip
-            ratios = [_dense_of(table, row)["cpu_ms"] / row["cpu_ms"] for row in rows]
-            smaller = [_dense_of(table, row)["size_bytes"] / row["size_bytes"] for row in rows]
-            said.append(
-                f"{name} with 90 % of its weights gone as {what} is {_times(ratios)} as fast, its "
-                f"file {_times(smaller)} smaller"
-            )
+        cut, one_cut = (_late(shares(table, net, CHANNELS, column)) for column in TIMES)
+        zeros, one = (with_deviation(shares(table, net, FREE, column)[0.9]) for column in TIMES)
+        said.append(
+            f"{name} takes {cut} with channels cut out (one image: {one_cut}), and {zeros} with "
+            f"90 % zeros (one image: {one})"
+        )
+        files = [
+            statistics.fmean(1 / share for share in shares(table, net, s, "size_bytes")[0.9])
+            for s in (CHANNELS, FREE)
+        ]
+        smaller.append(f"{name} {files[0]:.1f} times by channels, {files[1]:.1f} by zeros")
     wall = statistics.median(row["latency_iqr_ms"] / row["latency_ms"] for row in where(table))
     return (
-        f"Processor time, batches of {table.rows[0]['batch']}: {'; '.join(said)}. (On the wall "
-        f"the median row's interquartile range is {wall:.0%} of its median: the machine was "
-        f"{'shared, so those times compare badly' if wall > 0.2 else 'quiet'}.)"
+        f"Processor time of a batch of {table.rows[0]['batch']} as a share of the dense "
+        f"network's (one thread, eager PyTorch): {'; '.join(said)}. (On the wall the median row's "
+        f"interquartile range is {wall:.0%} of its median: the machine was "
+        f"{'shared, so those times compare badly' if wall > 0.2 else 'quiet'}.) At 90 % files "
+        f"are smaller: {'; '.join(smaller)}."
     )
 
 
-def _dense_of(table: Table, row: dict[str, Any]) -> dict[str, Any]:
-    dense = where(table, study="dense", schedule="none", net=row["net"], seed=row["seed"])
-    return dense[0]
-
-
-def _times(ratios: list[float]) -> str:
-    mean, spread = mean_and_spread(ratios)
-    return f"{mean:.1f}" + (f" ± {spread:.1f}" if spread == spread else "") + " times"
+def _late(found: dict[float, list[float]]) -> str:
+    """Shares of time where much is gone."""
+    late = {100 * level: values for level, values in found.items() if level >= 0.8}
+    return ", ".join(f"{with_deviation(v)} at {level:.0f} %" for level, v in late.items())
 
 
 def kind_of_width(width: int) -> str:
@@ -150,10 +172,10 @@ def kind_of_width(width: int) -> str:
     return "odd"
 
 
-def width_residuals(rows: Rows) -> dict[str, float]:
+def width_residuals(rows: Rows, column: str = "cpu_ms") -> dict[str, float]:
     """By class of width: time beyond the straight line through all widths, as a fraction."""
     macs = np.array([row["macs"] for row in rows], float)
-    cpu = np.array([row["cpu_ms"] for row in rows], float)
+    cpu = np.array([row[column] for row in rows], float)
     line = np.polyval(np.polyfit(macs, cpu, 1), macs)
     found: dict[str, list[float]] = {}
     for row, extra in zip(rows, cpu / line - 1, strict=True):
@@ -162,92 +184,103 @@ def width_residuals(rows: Rows) -> dict[str, float]:
 
 
 def _odd_widths(table: Table) -> str:
-    seeds = sorted({row["seed"] for row in where(table, study="widths", net=EFFICIENT)})
-    each = [
-        width_residuals(where(table, study="widths", net=REDUNDANT, seed=seed)) for seed in seeds
-    ]
-    kinds = ", ".join(f"{kind} {_percent([one[kind] for one in each])}" for kind in each[0])
-    less = []
+    batch, one_image = (_by_kind(table, column) for column in TIMES)
+    kinds = ", ".join(f"{kind} {changes(found)}" for kind, found in batch.items())
+    off = max(abs(statistics.fmean(found) - 1) for found in one_image.values())
+    narrower = []
     for lost in (1, 4):
-        pairs = [
-            [
-                where(table, study="widths", net=EFFICIENT, seed=seed, kept=f"n - {k}")
-                for k in (lost, 0)
-            ]
-            for seed in seeds
-        ]
-        if all(all(pair) for pair in pairs):
-            time, macs = (
-                [pair[0][0][column] / pair[1][0][column] - 1 for pair in pairs]
-                for column in ("cpu_ms", "macs")
+        whole, less = (
+            where(table, study="widths", net=EFFICIENT, kept=f"n - {k}") for k in (0, lost)
+        )
+        if less:
+            time, one = (changes(ratios(less, whole, column)) for column in TIMES)
+            macs = changes(ratios(less[:1], whole, "macs"))
+            narrower.append(
+                f"{lost} fewer in every layer {time} time (one image: {one}) for {macs} "
+                "multiply-adds"
             )
-            less.append(f"{lost} fewer in every layer {_percent(time)} time for "
-                        f"{_percent(macs[:1])} multiply-adds")  # fmt: skip
     return (
         "Odd channel counts: LeNet-300-100 with both hidden layers of one width takes, against a "
-        f"straight line in the multiply-adds, {kinds}; the MobileNet, whose widths are multiples "
-        f"of 8, with {'; with '.join(less)}."
+        f"straight line in the multiply-adds, {kinds} (one image: no kind more than "
+        f"{100 * off:.1f} % off); the MobileNet, whose widths are multiples of 8, with "
+        f"{'; with '.join(narrower)}."
     )
 
 
-def _percent(values: list[float]) -> str:
-    mean, spread = mean_and_spread(values)
-    return f"{100 * mean:+.1f}" + (f" ± {100 * spread:.1f}" if spread == spread else "") + " %"
+def _by_kind(table: Table, column: str) -> dict[str, list[float]]:
+    """By class of width: each seed's time over that of the line."""
+    rows = where(table, study="widths", net=REDUNDANT)
+    seeds = sorted({row["seed"] for row in rows})
+    each = [width_residuals([r for r in rows if r["seed"] == seed], column) for seed in seeds]
+    return {kind: [1 + one[kind] for one in each] for kind in each[0]}
 
 
 def _not_shown() -> str:
     return (
         "Not shown: sparse kernels (see the table of engines), larger images and networks, where "
-        "time follows operations more closely, the best a criterion can do (rates and epochs "
-        "are the same for all), and retraining to convergence: "
-        f"it saw {RETRAIN_IMAGES:,} images."
+        "time follows operations more closely, the best a criterion can do (rates and epochs are "
+        f"the same for all), and retraining to convergence: it saw {RETRAIN_IMAGES:,} images. Nor "
+        "are the schedules equal in more than the images: one shot trains with one cosine of "
+        f"{RETRAIN_EPOCHS} epochs and keeps the one that is best on validation images; iterative "
+        f"has {RETRAIN_EPOCHS} cosines of 1 epoch, gradual two, of {RETRAIN_EPOCHS - 1} and 1, "
+        "and neither has epochs to choose from."
     )
 
 
 def figure(table: Table) -> tuple[Figure, str]:
     """Accuracy lost against sparsity per network, time against weights left, odd widths."""
-    fig, panels = plot.subplots(2, 2, size=(10, 8.2))
+    fig, panels = plot.subplots(2, 2, size=(10, 8.6))
     for axes, net in zip(panels[0], NAMES, strict=True):
         _draw_losses(axes, table, net)
     panels[0][0].set_ylabel("test accuracy lost (points)")
-    fig.legend(*panels[0][1].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    handles, labels = panels[0][1].get_legend_handles_labels()
+    bars = f"Error bars: {_spread.deviation(table.rows)}"
+    what = f"Single weights in one ranking or in equal shares per layer, or channels. {bars}"
+    fig.legend(handles, labels, title=what, loc="outside upper center", ncols=3)
     _draw_times(panels[1][0], table)
     _draw_widths(panels[1][1], table)
     return fig, (
         "Accuracy lost against sparsity for three structures, before and after retraining; "
-        "processor time against the share of weights removed, which falls for channels only; "
-        "processor time against the width of the hidden layers"
+        f"{_course_of_times(table)}; processor time against the width of the hidden layers, one "
+        f"point per network. {bars}"
+    )
+
+
+def _course_of_times(table: Table) -> str:
+    """The panel of times in words."""
+    cut, zeros = [], []
+    for net, name in NAMES.items():
+        found = shares(table, net, CHANNELS, TIMES[0])
+        means = {100 * level: statistics.fmean(values) for level, values in found.items()}
+        least, last = min(means, key=means.__getitem__), max(means)
+        then = f", then {means[last]:.2f} at {last:.0f} %" if last > least else ""
+        cut.append(f"at {least:.0f} % for {name} ({means[least]:.2f} of dense{then})")
+        zeros += [statistics.fmean(v) for v in shares(table, net, FREE, TIMES[0]).values()]
+    return (
+        "processor time of a batch (one thread, eager PyTorch) against the share of weights "
+        f"removed: by channels least {' and '.join(cut)}, by single weights always "
+        f"{min(zeros):.2f} to {max(zeros):.2f}"
     )
 
 
 def _draw_losses(axes: Axes, table: Table, net: str) -> None:
-    series = [(s, when) for when in ("one_shot", "one_shot_retrained") for s in STRUCTURES]
-    for index, (structure, schedule) in enumerate(series):
-        levels = sorted({row["sparsity"] for row in where(table, study="sweep", net=net)})
-        found = {x: losses(table, net, x, schedule, structure=structure) for x in levels}
-        drawn = {x: mean_and_spread(lost) for x, lost in found.items() if lost}
-        if drawn:
-            means, spreads = (100 * np.nan_to_num(v) for v in zip(*drawn.values(), strict=True))
-            label = STRUCTURES[structure] + (", retrained" if "re" in schedule else "")
-            xs = [100 * x for x in drawn]
-            axes.errorbar(xs, means, spreads, capsize=3, label=label, **plot.look(index))
+    series = product(("one_shot", "one_shot_retrained"), STRUCTURES)
+    levels = sorted({row["sparsity"] for row in where(table, study="sweep", net=net)})
+    for index, (schedule, structure) in enumerate(series):
+        wanted = {"structure": structure, "schedule": schedule}
+        found = {100 * x: [100 * v for v in losses(table, net, x, **wanted)] for x in levels}
+        label = STRUCTURES[structure] + (", retrained" if "re" in schedule else "")
+        _spread.draw_means(axes, found, label=label, **plot.look(index))
     axes.set(title=f"{NAMES[net]}, by magnitude", xlabel="weights removed (%)", yscale="symlog")
 
 
 def _draw_times(axes: Axes, table: Table) -> None:
-    series = [(net, s) for s in ("channels", "unstructured_global") for net in NAMES]
-    for index, (net, structure) in enumerate(series):
-        rows = where(table, study="sweep", net=net, structure=structure, schedule="one_shot",
-                     criterion="magnitude")  # fmt: skip
-        ratios: dict[float, list[float]] = {}
-        for row in rows:
-            before = _dense_of(table, row)["cpu_ms"]
-            ratios.setdefault(row["sparsity"], []).append(row["cpu_ms"] / before)
-        levels = sorted(ratios)
-        label = f"{NAMES[net]}, {'channels' if structure == 'channels' else 'single weights'}"
-        means = [statistics.fmean(ratios[x]) for x in levels]
-        axes.plot([100 * x for x in levels], means, label=label, **plot.look(index))
+    for index, (structure, net) in enumerate(product((CHANNELS, FREE), NAMES)):
+        found = {100 * x: v for x, v in shares(table, net, structure, TIMES[0]).items()}
+        label = f"{NAMES[net]}, {'channels' if structure == CHANNELS else 'single weights'}"
+        _spread.draw_means(axes, found, label=label, **plot.look(index))
     axes.set(xlabel="weights removed (%)", ylabel="processor time / that of dense", ylim=(0, None))
+    axes.set_title(f"batches of {table.rows[0]['batch']}, one thread, eager PyTorch")
     axes.legend(fontsize=8)
 
 

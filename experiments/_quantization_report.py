@@ -5,34 +5,45 @@ from __future__ import annotations
 from itertools import product
 from typing import Any
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from course_lib import plot
 from course_lib.results import Table
+from experiments import _spread
 from experiments._nets import EFFICIENT, REDUNDANT
-from experiments._spread import Rows, compare, drops, mean_and_spread, points, where
+from experiments._spread import Rows, compare, drops, points, where
 
 NAMES = {REDUNDANT: "LeNet-300-100", EFFICIENT: "MobileNet"}
 
 
-def losses(table: Table, net: str, bits: int, whole: bool, **wanted: Any) -> list[float]:
-    """Test accuracy lost by each seed; `whole`: activations have the same bits, else stay float.
+def chosen(table: Table, net: str, bits: int, whole: bool, **wanted: Any) -> Rows:
+    """The rows of a network; `whole`: activations have the same bits, else stay float.
 
     Without other wishes: after training, symmetric, per channel, min-max, batch norm as it is.
     """
     usual = {"method": "ptq", "scheme": "symmetric", "granularity": "channel", "range": "min_max"}
     activations = bits if whole else 32
     rows = where(table, **(usual | wanted), net=net, bits=bits, activation_bits=activations)
-    if "batch_norm" not in wanted:
-        rows = [row for row in rows if row["batch_norm"] != "folded"]
-    return drops(rows, where(table, method="none"))
+    return [row for row in rows if "batch_norm" in wanted or row["batch_norm"] != "folded"]
+
+
+def losses(table: Table, net: str, bits: int, whole: bool, **wanted: Any) -> list[float]:
+    """Test accuracy lost by each seed."""
+    return drops(chosen(table, net, bits, whole, **wanted), where(table, method="none"))
 
 
 def reading(table: Table) -> str:
     """What the table shows, and what it does not."""
     return " ".join(
-        [_setting(table), _after_training(table), _claim(table), _remedies(table), _rest(table)]
+        [
+            _setting(table),
+            _after_training(table),
+            _claim(table),
+            _remedies(table),
+            _in_the_loop(table),
+            _checkpoints(table),
+            _not_shown(),
+        ]
     )
 
 
@@ -44,12 +55,22 @@ def _setting(table: Table) -> str:
             f"{name} ({rows[0]['params']:,} parameters, {rows[0]['size_bytes']:,} bytes, "
             f"{points(_accuracies(rows))} % of the test images right)"
         )
-    seeds = len(where(table, net=EFFICIENT, method="none"))
     return (
         f"{len(table)} rows, every size that of a file whose content was evaluated: "
-        f"{' and '.join(said)}, trained on MNIST, seeds: {seeds}; ± is the standard deviation "
-        "over them, and losses are percentage points against the float network of a seed."
+        f"{' and '.join(said)}, both trained on the training images of {rows[0]['dataset']} and "
+        f"evaluated on {_images(table, EFFICIENT)}. Losses are percentage points against the "
+        f"float network of a seed (±: {_deviation(table)}). {_spread.COMPARISONS}"
     )
+
+
+def _images(table: Table, net: str) -> str:
+    """On what a network was evaluated."""
+    row = where(table, net=net)[0]
+    return f"{row['test_images']:,} test images of {row['dataset']}"
+
+
+def _deviation(table: Table) -> str:
+    return _spread.deviation(row for row in table.rows if row["net"] in NAMES)
 
 
 def _accuracies(rows: Rows) -> list[float]:
@@ -75,62 +96,87 @@ def _after_training(table: Table) -> str:
 
 def _claim(table: Table) -> str:
     """Do efficient networks lose more?"""
-    said = []
+    pairs = {}
     for bits, granularity in product((8, 4, 3, 2), ("tensor", "channel")):
-        chosen = {"granularity": granularity}
-        pair = [losses(table, net, bits, True, **chosen) for net in (EFFICIENT, REDUNDANT)]
-        if all(pair):
-            said.append(f"{bits} bits per {granularity} {compare(*pair)}")
-    return (
-        "That efficient networks lose more, as the loss of the MobileNet less that of "
-        f"LeNet-300-100, weights and activations: {'; '.join(said)}."
-    )
+        efficient, redundant = (
+            chosen(table, net, bits, True, granularity=granularity)
+            for net in (EFFICIENT, REDUNDANT)
+        )
+        pairs[f"{bits} bits per {granularity}"] = (efficient, redundant)
+    found = _spread.verdicts(pairs, where(table, method="none"))
+    return f"The MobileNet against LeNet-300-100, weights and activations: {found}."
 
 
 def _remedies(table: Table) -> str:
-    said = []
     pair = [losses(table, EFFICIENT, 4, True, granularity=g) for g in ("tensor", "channel")]
-    said.append(f"one scale per tensor instead of per channel costs the MobileNet at 4 bits "
-                f"{compare(*pair)}")  # fmt: skip
-    folded = [
-        losses(table, EFFICIENT, 4, True, granularity="tensor", batch_norm="folded"),
-        pair[0],
-    ]
-    if all(folded):
-        said.append(f"folding batch norm into those tensors first costs {compare(*folded)}")
+    said = (
+        "One scale per tensor instead of per channel costs the MobileNet at 4 bits "
+        f"{compare(*pair)}"
+    )
+    folded = losses(table, EFFICIENT, 4, True, granularity="tensor", batch_norm="folded")
+    if folded:
+        compared = compare(folded, pair[0])
+        said += f"; folding batch norm into those tensors first costs {compared}"
+    return f"{said}."
+
+
+def trained_against_not(table: Table, net: str) -> dict[int, tuple[Rows, Rows]]:
+    """By bits: the rows trained in the loop, and those quantized after training."""
+    return {
+        bits: (chosen(table, net, bits, True, method="qat"), chosen(table, net, bits, True))
+        for bits in _bits(table)
+    }
+
+
+def _in_the_loop(table: Table) -> str:
+    """Does quantization-aware training lose less?"""
+    float_rows, said = where(table, method="none"), []
+    pairs: dict[str, tuple[Rows, Rows]] = {}
     for net, name in NAMES.items():
-        for bits in (4, 2):
-            trained = losses(table, net, bits, True, method="qat")
-            if trained:
-                said.append(f"with training in the loop {name} loses {points(trained)} at {bits}")
+        both = trained_against_not(table, net)
+        pairs |= {f"{name} at {b} bits": both[b] for b in (8, 4, 3, 2) if b in both}
+        lost = [
+            f"{points(drops(both[bits][0], float_rows))} at {bits}"
+            for bits in (8, 4, 2)
+            if bits in both and both[bits][0]
+        ]
         control = where(table, net=net, method="finetuned")
         if control:
-            same = drops(control, where(table, method="none"))
-            said.append(f"{points(same)} after the same training in float")
-    return f"What helps: {'; '.join(said)}."
+            lost.append(f"{points(drops(control, float_rows))} after the same training in float")
+        said.append(f"{name} {', '.join(lost)}")
+    return (
+        "With training in the loop (QAT; symmetric, per channel, weights and activations) the "
+        f"losses are {'; '.join(said)}. Against quantizing after training: "
+        f"{_spread.verdicts(pairs, float_rows)}."
+    )
 
 
-def _rest(table: Table) -> str:
-    others = sorted({row["net"] for row in where(table)} - NAMES.keys())
-    said = []
-    for net in others:
+def _checkpoints(table: Table) -> str:
+    """Networks with one seed, by the images on which they were evaluated."""
+    by_images: dict[str, list[str]] = {}
+    for net in sorted({row["net"] for row in where(table)} - NAMES.keys()):
         lost = [
             f"{points(losses(table, net, bits, True))} at {bits}"
             for bits in (8, 4)
             if losses(table, net, bits, True)
         ]
-        said.append(f"{net} {' and '.join(lost)}")
-    one_seed = (
-        f"Checkpoints with one seed, weights and activations: {'; '.join(said)} bits. "
-        if said
-        else ""
-    )
+        images = f"the same {_images(table, net)}"
+        if _images(table, net) != _images(table, EFFICIENT):
+            one = 100 / where(table, net=net)[0]["test_images"]
+            images = f"the first {_images(table, net)}, where one image is {one:.2f} points"
+        by_images.setdefault(images, []).append(f"{net} {' and '.join(lost)} bits")
+    said = [f"on {images}: {', '.join(lost)}" for images, lost in by_images.items()]
+    found = f"Checkpoints with one seed, weights and activations, {'; '.join(said)}."
+    return found if said else ""
+
+
+def _not_shown() -> str:
     return (
-        one_seed + "Not shown: speed (grids are simulated in float), other pairs of networks "
-        "(this redundant one is fully connected and has no batch norm, so width is not all that "
-        "differs), learned ranges, mixed precision, and what more training than these few epochs "
-        "would do. The names and scales in a file weigh more in the small network: its bytes "
-        "fall by less than its bits."
+        "Not shown: speed (grids are simulated in float), other pairs of networks (this redundant "
+        "one is fully connected and has no batch norm, so width is not all that differs), learned "
+        "ranges, mixed precision, and what more training than these few epochs would do. The "
+        "names and scales in a file weigh more in the small network: its bytes fall by less than "
+        "its bits."
     )
 
 
@@ -145,37 +191,32 @@ def figure(table: Table) -> tuple[Figure, str]:
     for axes, whole in zip(panels, (False, True), strict=True):
         for index, (net, method, granularity) in enumerate(series):
             label = f"{NAMES[net]}, {method.upper()} per {granularity}"
-            _draw(axes, table, plot.look(index), label, net, whole, method, granularity)
+            wanted = {"method": method, "granularity": granularity}
+            found = {
+                bits: [100 * loss for loss in losses(table, net, bits, whole, **wanted)]
+                for bits in _bits(table)
+            }
+            _spread.draw_means(axes, found, label=label, **plot.look(index))
         axes.set(xlabel="bits", xticks=_bits(table), yscale="symlog")
         axes.set_title("weights and activations" if whole else "weights alone")
-    panels[0].set_ylabel("test accuracy lost (points)")
+    bars = f"error bars: {_deviation(table)}"
+    panels[0].set_ylabel(f"test accuracy lost (points)\n{bars}")
     panels[1].legend(fontsize=8)
     return fig, (
         "Points of accuracy lost against bits, for a redundant and an efficient network: losses "
-        "grow as bits fall, and training with quantization takes back part of them"
+        f"grow as bits fall. Where activations are quantized too, training in the loop "
+        f"{_gains(table)}; {bars}"
     )
 
 
-def _draw(
-    axes: Axes,
-    table: Table,
-    look: dict[str, Any],
-    label: str,
-    net: str,
-    whole: bool,
-    method: str,
-    granularity: str,
-) -> None:
-    chosen = {"method": method, "granularity": granularity}
-    found = {bits: losses(table, net, bits, whole, **chosen) for bits in _bits(table)}
-    drawn = {bits: mean_and_spread(lost) for bits, lost in found.items() if lost}
-    if drawn:
-        means, spreads = zip(*drawn.values(), strict=True)
-        axes.errorbar(
-            list(drawn),
-            [100 * mean for mean in means],
-            [0 if spread != spread else 100 * spread for spread in spreads],
-            capsize=3,
-            label=label,
-            **look,
-        )
+def _gains(table: Table) -> str:
+    """Where training in the loop loses less than quantizing after training, beyond noise."""
+    said = []
+    for net, name in NAMES.items():
+        shown = [
+            str(bits)
+            for bits, pair in trained_against_not(table, net).items()
+            if _spread.verdicts({"": pair}, where(table, method="none")).startswith("less lost")
+        ]
+        said.append(f"for {name} {'at ' + ' and '.join(shown) + ' bits' if shown else 'nowhere'}")
+    return f"loses less than quantizing after it, beyond the noise of seeds, {' and '.join(said)}"

@@ -27,6 +27,7 @@ from course_lib.quantize import kmeans_codebook, nearest
 from course_lib.results import Table
 from experiments._compress import Plan, measure_file, trained
 from experiments._compress_training import Shifts, train
+from experiments._spread import deviation
 from experiments.deep_compression import PLANS
 from experiments.runner import Job, Row
 
@@ -161,12 +162,12 @@ def reading(table: Table) -> str:
     for key in _keys(table):
         first, second = (_values(table, key, order, "test_error_percent") for order in ORDERS)
         sizes = [mean(_values(table, key, order, "size_bytes")) for order in ORDERS]
-        difference, verdict = _verdict(second, first)
+        difference, verdict = _compared(second, first)
         verdicts.append(verdict)
         said.append(
             f"{_name(key)}: {mean(first):.2f} ± {_spread(first):.2f} % ({sizes[0]:,.0f} bytes) "
             f"pruning first, {mean(second):.2f} ± {_spread(second):.2f} % ({sizes[1]:,.0f} "
-            f"bytes) quantizing first, difference {difference:+.2f}, {verdict}"
+            f"bytes) quantizing first, difference {difference}, {verdict}"
         )
     dense = _values(table, (0, 0, 32), "dense", "test_error_percent")
     counts = {verdict: verdicts.count(verdict) for verdict in dict.fromkeys(verdicts)}
@@ -175,8 +176,9 @@ def reading(table: Table) -> str:
         + "; ".join(said)
         + ". Of these comparisons: "
         + ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
-        + ". Errors are means ± standard deviations over the seeds; a difference counts as shown "
-        "if its 95 % interval (Welch) leaves out zero. Not shown: other networks, criteria or "
+        + f". Errors are means (±: {deviation(table.rows)}); a difference counts as shown if its "
+        "95 % interval (Welch), in parentheses and not corrected for many comparisons, leaves out "
+        "zero. Not shown: other networks, criteria or "
         "longer retraining; one learning rate served all steps; both orders keep equally many "
         "weights, but not equally many values, so that their files differ too."
     )
@@ -203,11 +205,13 @@ def _name(key: tuple[Any, Any, Any]) -> str:
     return f"{sparsity:.0%} zeros, {bits} bits, {trained_too}"
 
 
-def _verdict(second: list[float], first: list[float]) -> tuple[float, str]:
-    difference = mean(second) - mean(first)
+def _compared(second: list[float], first: list[float]) -> tuple[str, str]:
+    """The difference, with its interval, and the verdict."""
+    difference = f"{mean(second) - mean(first):+.2f}"
     if min(len(first), len(second)) < 2:
         return difference, "not tested with one seed"
     low, high = difference_interval(second, first)
+    difference += f" ({low:.2f} to {high:.2f})"
     if low > 0:
         return difference, "pruning first is better"
     return difference, "quantizing first is better" if high < 0 else "no difference shown"
@@ -220,6 +224,7 @@ def _spread(values: list[float]) -> float:
 def figure(table: Table) -> tuple[Figure, str]:
     """Errors of both orders at every point, without and with retraining."""
     fig, axes = plot.subplots(1, 2, size=(10.0, 4.2))
+    bars = f"error bars: {deviation(table.rows)}"
     for ax, with_retraining in zip(axes, (False, True), strict=True):
         keys = [key for key in _keys(table) if bool(key[0]) == with_retraining]
         for number, order in enumerate(ORDERS):
@@ -233,11 +238,11 @@ def figure(table: Table) -> tuple[Figure, str]:
         ax.set_xticks(range(len(keys)), [f"{k[1]:.0%} zeros\n{k[2]} bits" for k in keys])
         title = "each step retrained" if with_retraining else "without retraining"
         ax.margins(x=0.2)
-        ax.set(yscale="log", ylabel="test error (%)", title=title)
+        ax.set(yscale="log", ylabel=f"test error (%)\n{bars}", title=title)
         ax.legend(fontsize=8)
     return fig, (
         "Test error of pruning before quantizing and of the reverse, for several sparsities and "
-        "bits, without retraining on the left and with it on the right."
+        f"bits, without retraining on the left and with it on the right; {bars}."
     )
 
 

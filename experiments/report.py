@@ -1,4 +1,4 @@
-"""Beside every table: a paragraph that reads it, and a figure."""
+"""Beside every table: a paragraph that reads it, a figure, and where needed its numbers in full."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from course_lib.results import read
 def write_report(module: ModuleType, folder: Path) -> None:
     """Write NAME.md (title, reading, figure) and NAME.png beside NAME.csv.
 
-    A module may have more to say: `documents(table)` maps file names to their text.
+    A module may have more to say: `details(table)` is Markdown that follows the figure, such as
+    a table of intervals, and `documents(table)` maps names of other files to their text.
     """
     name = module.__name__.rpartition(".")[2]
     table = read(folder / f"{name}.csv")
@@ -21,6 +22,8 @@ def write_report(module: ModuleType, folder: Path) -> None:
     title = (module.__doc__ or name).strip().splitlines()[0]
     reading = "\n".join(textwrap.wrap(" ".join(module.reading(table).split()), 99))
     text = f"# {title}\n\n{reading}\n\n![{alt}]({name}.png)\n"
+    if details := getattr(module, "details", lambda table: "")(table):
+        text += f"\n{details}\n"
     (folder / f"{name}.md").write_text(text, encoding="utf-8")
     documents: dict[str, str] = getattr(module, "documents", lambda table: {})(table)
     for file, content in documents.items():

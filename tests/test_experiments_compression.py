@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from statistics import mean
 
 import pytest
 import torch
@@ -10,6 +11,8 @@ from torch import nn
 
 from course_lib import codec, models, prune
 from course_lib.data import Split
+from course_lib.results import Table
+from experiments import compression_order, deep_compression
 from experiments._compress import relative_magnitude
 from experiments._compress_sharing import SharedWeights, entry_costs
 from experiments._compress_training import Shifts, train
@@ -207,3 +210,68 @@ def test_papers_stand_beside_both_networks() -> None:
         "soft weight-sharing",
     }
     assert (0.96, 1110, "MIRACLE, highest compression") in paper_points("LeNet-5")
+
+
+# Their readings
+
+
+def error_row(stage: str, seed: int, error: float, kept: int = 100) -> dict[str, object]:
+    cost = {"kept": kept, "size_bytes": 4000 // kept, "compression_times": 1000 / kept}
+    same = {"network": "lenet_5", "weights": kept, "test_error_percent": error}
+    return {"stage": stage, "seed": seed, **cost, **same}
+
+
+DENSE_ERRORS = (0.95, 0.96, 1.01)
+
+
+def curve(errors: dict[int, tuple[float, float, float]]) -> Table:
+    """Three dense networks, and by number of weights what is compressed from them."""
+    stages = (*deep_compression.STAGES, deep_compression.DENSE_LONGER)
+    rows = [error_row(deep_compression.DENSE, seed, 1.5) for seed in range(3)]
+    for stage in stages:
+        of_stage = {100: DENSE_ERRORS} if stage == deep_compression.DENSE_LONGER else errors
+        rows += [
+            error_row(stage, seed, error, kept)
+            for kept, by_seed in of_stage.items()
+            for seed, error in enumerate(by_seed)
+        ]
+    rows.reverse()  # not in the order of the seeds
+    return Table("deep_compression", tuple(rows[0]), tuple(rows))  # type: ignore[arg-type]
+
+
+def test_a_limit_that_is_met_exactly_is_not_decided_by_the_last_bit_of_a_float() -> None:
+    on_it = (1.05, 1.06, 1.11)
+    assert mean(on_it) > mean(DENSE_ERRORS) + 0.1  # in floats
+    said = deep_compression.reading(curve({50: on_it, 20: (1.05, 1.06, 1.12)}))
+    assert "up to 20 times smaller; that file lies +0.10 points above it" in said
+    assert "(seed by seed +0.10, +0.10, +0.10), 95 % interval +0.03 to +0.17" in said
+    assert "neither side of the limit is shown" in said
+
+
+def test_a_third_of_an_image_above_the_limit_is_above_it() -> None:
+    said = deep_compression.reading(curve({50: (1.05, 1.06, 1.12), 20: (2.0, 2.1, 2.2)}))
+    assert "at no point of the curve; the largest file lies +0.10 points above it" in said
+    assert "+0.10, +0.10, +0.11" in said
+
+
+def test_a_loss_beyond_the_limit_is_called_so() -> None:
+    said = deep_compression.reading(curve({50: (2.0, 2.0, 2.1)}))
+    assert "at no point" in said
+    assert "neither side" not in said
+
+
+def test_the_reading_says_that_the_seed_of_the_pilots_is_reported_too() -> None:
+    table = curve({50: (1.0, 1.1, 1.2)})
+    assert "seed 0 (also one of the 3 reported here)" in deep_compression.reading(table)
+    others = tuple(row | {"seed": int(row["seed"]) + 1} for row in table.rows)
+    said = deep_compression.reading(Table("deep_compression", table.columns, others))
+    assert "reported here" not in said
+
+
+def test_both_orders_are_compared_with_the_interval() -> None:
+    first, second = [1.0, 1.1, 1.2], [2.0, 2.1, 2.2]
+    difference, verdict = compression_order._compared(second, first)
+    assert difference == "+1.00 (0.77 to 1.23)"
+    assert verdict == "pruning first is better"
+    assert compression_order._compared(first, first)[1] == "no difference shown"
+    assert compression_order._compared(first[:1], second[:1])[0] == "-1.00"

@@ -72,6 +72,71 @@ def test_points_are_percentage_points_with_the_sample_deviation() -> None:
     assert _spread.points([0.01]) == "1.00"
 
 
+def test_ratios_pair_each_row_with_the_unchanged_network_of_its_own_seed() -> None:
+    unchanged = [{"net": "a", "seed": s, "cpu_ms": 2.0 + s} for s in (1, 0)]
+    rows = [{"net": "a", "seed": s, "cpu_ms": 1.0} for s in (0, 1)]
+    assert _spread.ratios(rows, unchanged, "cpu_ms") == pytest.approx([1 / 2, 1 / 3])
+
+
+def test_changes_are_percent_with_their_sign_and_no_negative_zero() -> None:
+    assert _spread.changes([1.01, 1.03]) == "+2.0 ± 1.4 %"
+    assert _spread.changes([0.9]) == "-10.0 %"
+    assert _spread.changes([0.9999]) == "+0.0 %"
+
+
+def test_the_deviation_counts_seeds_and_not_rows() -> None:
+    rows = [{"seed": seed} for seed in (0, 1, 1, 4)]
+    assert _spread.deviation(rows) == "standard deviation over 3 seeds"
+    assert "one seed" in _spread.deviation(rows[:1])
+
+
+def test_chance_is_the_share_of_the_commonest_digit() -> None:
+    labels = data.load("mnist").open_test("the commonest digit of the test images").labels
+    assert int(labels.bincount().max()) / len(labels) == _spread.CHANCE
+
+
+def seeds_of(*accuracies: float, net: str = "a") -> list[dict[str, object]]:
+    return [
+        {"net": net, "seed": seed, "accuracy": accuracy, "test_images": 10_000}
+        for seed, accuracy in enumerate(accuracies)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "images", "above"),
+    [(0.1135, 10_000, False), (0.122, 10_000, False), (0.1235, 10_000, True), (0.14, 1000, False)],
+)
+def test_above_chance_is_three_standard_errors_above_the_commonest_digit(
+    accuracy: float, images: int, above: bool
+) -> None:
+    assert _spread.above_chance({"accuracy": accuracy, "test_images": images}) == above
+
+
+def test_comparisons_are_sorted_by_what_the_seeds_support() -> None:
+    good, same, bad = seeds_of(0.9, 0.91, 0.92), seeds_of(0.92, 0.9, 0.91), seeds_of(0.5, 0.5, 0.5)
+    pairs = {"a": (good, same), "b": (good, bad), "c": (bad, good), "none": ([], good)}
+    said = _spread.verdicts(pairs, seeds_of(1.0, 1.0, 1.0)).split("; ")
+    assert said[0] == "more lost with c +41.00 (38.52 to 43.48)"
+    assert said[1] == "less lost with b -41.00 (-43.48 to -38.52)"
+    assert said[2].startswith("no difference shown with a +0.00 (-")
+    assert len(said) == 3
+
+
+def test_two_networks_at_chance_are_not_compared() -> None:
+    low, high = seeds_of(0.09, 0.0901, 0.0902), seeds_of(0.1135, 0.1134, 0.1133)
+    unchanged = seeds_of(1.0, 1.0, 1.0)
+    assert _spread.verdicts({"a": (low, high)}, unchanged) == "both at chance with a"
+    one_better = seeds_of(0.1135, 0.1134, 0.2)
+    assert "no difference shown" in _spread.verdicts({"a": (low, one_better)}, unchanged)
+
+
+def test_the_last_level_above_chance_has_one_network_above_it_in_every_seed() -> None:
+    chance, partly, good = seeds_of(0.1, 0.1), seeds_of(0.1, 0.5), seeds_of(0.5, 0.5)
+    pairs = {0.5: (good, good), 0.9: (chance, good), 0.95: (chance, partly), 0.8: (good, good)}
+    assert _spread.last_above_chance(pairs) == 0.9
+    assert _spread.last_above_chance({0.9: (chance, chance), 0.8: (chance, partly)}) == 0.8
+
+
 def test_rows_are_chosen_by_every_wish() -> None:
     rows = tuple({"a": a, "b": b} for a, b in product((1, 2), (1, 2)))
     assert _spread.where(Table("t", ("a", "b"), rows), a=1, b=2) == [{"a": 1, "b": 2}]
@@ -309,6 +374,65 @@ def test_time_beyond_the_line_is_found_where_it_was_put() -> None:
     assert found["multiples of 16"] == pytest.approx(found["multiples of 8"], abs=0.01)
 
 
+def pruning_row(accuracy: float, **columns: object) -> dict[str, object]:
+    usual = {"net": _nets.EFFICIENT, "seed": 0, "study": "sweep", "criterion": "magnitude"}
+    how = {"structure": "channels", "schedule": "one_shot_retrained", "sparsity": 0.9}
+    return usual | how | {"accuracy": accuracy, "test_images": 10_000, "cpu_ms": 1.0} | columns
+
+
+def table_of(rows: list[dict[str, object]]) -> Table:
+    return Table("made_up", tuple(rows[0]), tuple(rows))  # type: ignore[arg-type]
+
+
+def over_seeds(*rows: dict[str, object]) -> list[dict[str, object]]:
+    """Three seeds of every row, a hundredth of a point apart but for the unchanged networks."""
+    made = []
+    for row, seed in product(rows, range(3)):
+        unchanged = "none" in (row.get("schedule"), row.get("method"))
+        accuracy = row["accuracy"] + (0 if unchanged else seed / 10_000)  # type: ignore[operator]
+        made.append(row | {"seed": seed, "accuracy": accuracy})
+    return made
+
+
+def test_schedules_are_compared_where_one_is_above_chance() -> None:
+    dense = pruning_row(0.99, study="dense", schedule="none")
+    levels = {0.8: (0.9, 0.8), 0.9: (0.5, 0.1), 0.95: (0.1, 0.11)}
+    rows = [
+        pruning_row(accuracy, schedule=schedule, sparsity=sparsity)
+        for sparsity, pair in levels.items()
+        for schedule, accuracy in zip(("one_shot_retrained", "iterative"), pair, strict=True)
+    ]
+    rows += [
+        pruning_row(0.1, schedule=schedule, sparsity=sparsity, structure="unstructured_layer")
+        for schedule, sparsity in product(("one_shot_retrained", "iterative", "gradual"), levels)
+    ]
+    said = pruning_report._schedules(table_of(over_seeds(dense, *rows)), _nets.EFFICIENT)
+    assert "more lost with iterative for channels at 90 % +40.00" in said
+    assert "both at chance with iterative for equal shares" in said
+
+
+def test_structures_are_compared_with_their_intervals() -> None:
+    dense = pruning_row(0.99, study="dense", schedule="none")
+    rows = [pruning_row(0.85), pruning_row(0.12, structure="unstructured_global")]
+    said = pruning_report._structures(table_of(over_seeds(dense, *rows)), _nets.EFFICIENT)
+    assert "less lost with channels at 90 % -73.00 (-73.02 to -72.98)" in said
+
+
+def test_the_words_for_the_times_say_where_they_rise_again() -> None:
+    dense = {"study": "dense", "schedule": "none", "criterion": "none", "cpu_ms": 2.0}
+    times = {"channels": (1.6, 1.2, 1.7), "unstructured_global": (2.0, 1.9, 2.1)}
+    rows = []
+    for net in pruning_report.NAMES:
+        rows.append(pruning_row(0.9, **dense | {"net": net}))
+        for structure, found in times.items():
+            for sparsity, cpu_ms in zip((0.8, 0.9, 0.95), found, strict=True):
+                how = {"net": net, "structure": structure, "schedule": "one_shot"}
+                rows.append(pruning_row(0.9, **how, sparsity=sparsity, cpu_ms=cpu_ms))
+    said = pruning_report._course_of_times(table_of(rows))
+    assert "at 90 % for MobileNet (0.60 of dense, then 0.85 at 95 %)" in said
+    assert "single weights always 0.95 to 1.05" in said
+
+
 def test_rows_of_a_job_differ_in_the_key_and_open_the_test_split_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -333,7 +457,8 @@ def test_rows_of_a_job_differ_in_the_key_and_open_the_test_split_once(
 def quantization_row(**columns: object) -> dict[str, object]:
     usual = {"net": _nets.EFFICIENT, "seed": 0, "method": "ptq", "scheme": "symmetric"}
     grid = {"granularity": "channel", "range": "min_max", "bits": 4, "activation_bits": 4}
-    return usual | grid | {"batch_norm": "kept", "accuracy": 0.9} | columns
+    rest = {"batch_norm": "kept", "accuracy": 0.9, "test_images": 10_000, "dataset": "mnist"}
+    return usual | grid | rest | columns
 
 
 def test_losses_are_of_the_rows_asked_for_and_not_of_folded_ones() -> None:
@@ -354,3 +479,44 @@ def test_losses_are_of_the_rows_asked_for_and_not_of_folded_ones() -> None:
     assert lost(False) == pytest.approx([0.3])
     assert lost(True, granularity="tensor") == pytest.approx([0.4])
     assert lost(True, range="mse") == pytest.approx([0.5])
+
+
+FLOAT = {"method": "none", "scheme": "float", "bits": 32, "activation_bits": 32, "accuracy": 0.99}
+
+
+def qat_table() -> Table:
+    rows = [quantization_row(**FLOAT, net=net) for net in quantization_report.NAMES]
+    accuracies = {8: (0.98, 0.99), 4: (0.95, 0.95), 3: (0.9, 0.5), 2: (0.1, 0.09)}
+    for bits, pair in accuracies.items():
+        for method, accuracy in zip(("qat", "ptq"), pair, strict=True):
+            how = {"method": method, "bits": bits, "activation_bits": bits}
+            rows.append(quantization_row(**how, accuracy=accuracy))
+    return table_of(over_seeds(*rows))
+
+
+def test_training_in_the_loop_is_compared_bit_by_bit_with_intervals() -> None:
+    said = quantization_report._in_the_loop(qat_table())
+    assert "more lost with MobileNet at 8 bits +1.00 (0.98 to 1.02)" in said
+    assert "less lost with MobileNet at 3 bits -40.00 (-40.02 to -39.98)" in said
+    assert "no difference shown with MobileNet at 4 bits +0.00" in said
+    assert "both at chance with MobileNet at 2 bits" in said
+
+
+def test_the_figure_claims_gains_only_where_they_are_shown() -> None:
+    said = quantization_report._gains(qat_table())
+    assert said.endswith("for LeNet-300-100 nowhere and for MobileNet at 3 bits")
+
+
+def test_checkpoints_are_read_with_the_images_they_were_tested_on() -> None:
+    few = {"dataset": "cifar10 (copies)", "test_images": 2000}
+    rows = [quantization_row(**FLOAT)]
+    for net, where in (("lenet_5", {}), ("resnet20", few), ("vgg_cifar", few)):
+        rows += [
+            quantization_row(**FLOAT | where, net=net),
+            quantization_row(**where, net=net, bits=8, activation_bits=8, accuracy=0.989),
+        ]
+    assert quantization_report._checkpoints(table_of(rows)) == (
+        "Checkpoints with one seed, weights and activations, on the same 10,000 test images of "
+        "mnist: lenet_5 0.10 at 8 bits; on the first 2,000 test images of cifar10 (copies), where "
+        "one image is 0.05 points: resnet20 0.10 at 8 bits, vgg_cifar 0.10 at 8 bits."
+    )
