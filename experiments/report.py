@@ -1,4 +1,4 @@
-"""Beside every table: a paragraph that reads it, a figure, and where needed its numbers in full."""
+"""Beside every table: a paragraph that reads it, a figure, and sometimes its numbers in full."""
 
 from __future__ import annotations
 
