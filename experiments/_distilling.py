@@ -12,7 +12,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save, save_file
 from torch import Tensor, nn
 
-from course_lib import distill, quantize, train
+from course_lib import distill, pareto, quantize, train
 from course_lib.data import Dataset, Split
 from course_lib.files import write_whole
 from course_lib.results import Table
@@ -171,16 +171,11 @@ def errors(logits: Tensor, labels: Tensor, among: Iterable[int] | None = None) -
     return int(wrong.sum())
 
 
-def scores(
-    model: nn.Module,
-    dataset: Dataset,
-    test: Split,
-    predict: Callable[[nn.Module, Split], Tensor] = train.predict,
-) -> dict[str, Any]:
-    """Return the columns on errors and accuracy of a model on validation and test."""
+def scores(model: nn.Module, dataset: Dataset, test: Split) -> dict[str, Any]:
+    """Return the columns on errors and accuracy of a model, in float32, on validation and test."""
     row: dict[str, Any] = {}
     for prefix, split in (("", test), ("validation_", dataset.validation)):
-        wrong = errors(predict(model, split), split.labels)
+        wrong = errors(train.predict(model, split), split.labels)
         row[f"{prefix}errors_count"] = wrong
         row[f"{prefix}accuracy"] = 1 - wrong / len(split)
     return row | {"test_images_count": len(test)}
@@ -210,13 +205,45 @@ def over(values: Sequence[float]) -> str:
     """Say of how many seeds `around` speaks."""
     if len(values) == 1:
         return "one seed"
-    return f"mean ± standard deviation over {len(values)} seeds"
+    return f"mean ± standard deviation over {seeds(values)}"
+
+
+def seeds(values: Sequence[float]) -> str:
+    """Return how many seeds these are, as in "3 seeds"."""
+    return f"{len(values)} seed{'s' if len(values) > 1 else ''}"
 
 
 def around(values: Sequence[float], digits: int = 0) -> str:
     """Return mean and sample standard deviation as text, as in "74 ± 3"; a lone value as is."""
     mean = f"{statistics.fmean(values):.{digits}f}"
     return f"{mean} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else mean
+
+
+INTERVALS = "Intervals are 95 % ones (Welch), not corrected for many comparisons."
+
+
+def difference(first: Sequence[float], second: Sequence[float], digits: int = 0) -> str:
+    """Return `interval` with the words "no difference shown" where that holds zero."""
+    said = interval(first, second, digits)
+    enough = min(len(first), len(second)) > 1
+    return said + (": no difference shown" if enough and not differ(first, second) else "")
+
+
+def interval(first: Sequence[float], second: Sequence[float], digits: int = 0) -> str:
+    """Return mean(first) - mean(second) with its 95 % interval: "-7 (-9 to -5)"."""
+    said = f"{statistics.fmean(first) - statistics.fmean(second):+z.{digits}f}"
+    if min(len(first), len(second)) < 2:
+        return f"{said} (one seed, not tested)"
+    low, high = pareto.difference_interval(first, second)
+    return f"{said} ({low:+z.{digits}f} to {high:+z.{digits}f})"
+
+
+def differ(first: Sequence[float], second: Sequence[float]) -> bool:
+    """Return whether the 95 % interval of the difference of means leaves out zero."""
+    if min(len(first), len(second)) < 2:
+        return False
+    low, high = pareto.difference_interval(first, second)
+    return low > 0 or high < 0
 
 
 def dots(axes: Any, groups: Mapping[str, Sequence[float]], **look: Any) -> None:

@@ -53,7 +53,8 @@ No two architectures are the same network. No row was left out or made again bec
 | latency_s, latency_q1_s, latency_q3_s | median and quartiles of the time of one image |
 | train_cpu_s | CPU seconds of this training |
 | seconds | of wall time for the row, in which other programs may have run |
-| hardware ... commit | where, with what and by which code the row was made |
+| hardware ... commit | where and with what the row was made, and by which code it was trained |
+{latency_commit}
 
 What the numbers look like: mean test accuracy from {worst:.1%} to {best:.1%}; standard deviation
 over architectures {between:.2%}, over seeds of one architecture {within:.2%} (median); parameters
@@ -114,6 +115,13 @@ nas_benchmark` makes it again, and `--check N` repeats N architectures at random
 """
 
 
+_LATENCY_COMMIT = {
+    True: "| latency_commit | by which code the latencies were measured |",
+    False: "| (no column) | by which code the latencies were measured: after the trainings, with "
+    "`experiments.nas_latency`, at a commit that was not recorded |",
+}
+
+
 def datasheet(table: Table, recipe: str) -> str:
     """Return the datasheet as Markdown; `recipe` says how was trained, in half a sentence."""
     benchmark = TabularBenchmark(table)
@@ -145,6 +153,7 @@ def datasheet(table: Table, recipe: str) -> str:
         apart=latency_spread(table),
         fast=min(latencies),
         slow=max(latencies),
+        latency_commit=_LATENCY_COMMIT["latency_commit" in table.columns],
         images=TRAIN_IMAGES,
         recipe=recipe,
         hardware="; ".join(sorted({str(row["hardware"]) for row in table.rows})),

@@ -6,10 +6,16 @@ import itertools
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import numpy as np
+import torch
+from torch import nn
 
 from course_lib import pareto
+from course_lib.nas.benchmark_space import benchmark_network
+from course_lib.nas.space import Architecture
 from course_lib.nas.tabular import TabularBenchmark
 from course_lib.results import Table
 from experiments.runner import Row
@@ -28,7 +34,8 @@ class Summary:
     between: float  # standard deviation over architectures
     within: float  # median over architectures of the standard deviation over seeds
     seed_correlation: float
-    macs_latency: float
+    macs_latency: float  # rank correlations with the latency
+    convolutions_latency: float
     macs_frontier: int
     latency_frontier: int
     both_frontiers: int
@@ -39,7 +46,8 @@ def summary(benchmark: TabularBenchmark) -> Summary:
     trained = list(benchmark)
     accuracy = [t.test_accuracy for t in trained]
     cheap = _frontier(accuracy, [t.macs for t in trained])
-    fast = _frontier(accuracy, [t.latency_s for t in trained])
+    latencies = [t.latency_s for t in trained]
+    fast = _frontier(accuracy, latencies)
     return Summary(
         count=len(trained),
         seeds=len(trained[0].test_accuracies),
@@ -50,7 +58,10 @@ def summary(benchmark: TabularBenchmark) -> Summary:
         between=statistics.stdev(accuracy),
         within=statistics.median(statistics.stdev(t.test_accuracies) for t in trained),
         seed_correlation=_seed_correlation([t.test_accuracies for t in trained]),
-        macs_latency=rank_correlation([t.macs for t in trained], [t.latency_s for t in trained]),
+        macs_latency=rank_correlation([t.macs for t in trained], latencies),
+        convolutions_latency=rank_correlation(
+            [convolutions(t.architecture) for t in trained], latencies
+        ),
         macs_frontier=len(cheap),
         latency_frontier=len(fast),
         both_frontiers=len(cheap & fast),
@@ -63,6 +74,18 @@ def latency_spread(table: Table) -> float:
         (row["latency_q3_s"] - row["latency_q1_s"]) / row["latency_s"]
         for row in map(Row, table.rows)
     )
+
+
+def convolutions(architecture: Architecture) -> int:
+    """Return how many convolutions a network of the space has, those of its gates included."""
+    return _convolutions(tuple(architecture.items()))
+
+
+@cache  # building them all takes seconds
+def _convolutions(choices: tuple[tuple[str, Any], ...]) -> int:
+    with torch.device("meta"):
+        network = benchmark_network(dict(choices))
+    return sum(isinstance(layer, nn.Conv2d) for layer in network.modules())
 
 
 def rank_correlation(a: Sequence[float], b: Sequence[float]) -> float:

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from course_lib import cost, data, models, plot, train
+from course_lib import cost, data, models, plot
 from course_lib.data import Dataset
 from course_lib.files import write_whole
 from course_lib.results import Table
@@ -79,20 +79,19 @@ def _work(training: str, temperature: float | None, seed: int, quick: bool) -> I
         model = models.pretrained(name)
         (card,) = (c for c in models.checkpoints() if c.name == name)
         row |= {"model": name, "recipe": card.recipe, "seed": card.seed}
-        size, predict = card.size_bytes, distilling.logits_of
+        size = card.size_bytes
     else:
         logits = teacher_logits(name, dataset) if training == "distilled" else None
         model = distilling.learn(recipe, dataset, logits, temperature, seed).model
         size, model = distilling.through_file(model)
         both = "" if quick else ", each over all images and their mirror images"
         row |= {"model": _name(recipe), "recipe": recipe.says + both}
-        predict = train.predict
     heat = "" if temperature is None else f" at temperature {temperature:g}"
     test = dataset.open_test(f"accuracy of the {training} network{heat}, seed {seed}")
     test = test.head(2000) if quick else test
     counted = cost.count(model, torch.zeros(1, *dataset.train.images.shape[1:]))
     row |= {"size_bytes": size, "params": counted.params, "macs": counted.macs}
-    yield row | distilling.scores(model, dataset, test, predict)
+    yield row | distilling.scores(model, dataset, test)
 
 
 def _name(recipe: Recipe) -> str:
@@ -131,32 +130,23 @@ def reading(table: Table) -> str:
     student = next(row for row in rows if row["training"] == "alone")
     big = next(row for row in rows if row["training"] == "teacher")
     said = ", ".join(f"{distilling.around(v, 2)} % at {name}" for name, v in groups.items())
-    gains = ", ".join(
-        f"{name}: {fmean(v) - fmean(alone):+.2f} points ({_verdict(v, alone)})"
-        for name, v in groups.items()
+    gains = "; ".join(
+        f"{name}: {distilling.difference(v, alone, 2)}" for name, v in groups.items()
     )
     return (
         f"Data: {student['dataset']}. Test accuracy of {student['model']} "
         f"({student['params']:,} parameters), {distilling.over(alone)}: "
         f"{distilling.around(alone, 2)} % alone, distilled {said}. The teacher, "
         f"{big['model']} with {big['params']:,} parameters, has {teacher:.2f} %. Distillation "
-        f"against training alone: {gains}. Both trainings are equal in everything but the loss "
+        f"against training alone, in points: {gains}. {distilling.INTERVALS} "
+        "Both trainings are equal in everything but the loss "
         f"({student['recipe']}), and short: more epochs "
-        "raise both and may change their difference. What was not shown: a teacher that "
+        "may raise both and change their difference. What was not shown: a teacher that "
         "sees the same shifts as the student (its logits are those of the unshifted image), one "
         "trained without smoothed labels, which are said to spoil a teacher, other teachers and "
         f"students, and labels and teacher weighted otherwise than {distilling.ALPHA:g} and "
         f"{distilling.BETA:g}. One teacher serves all seeds: its chance is not in the spread."
     )
-
-
-def _verdict(a: list[float], b: list[float]) -> str:
-    """Whether the seeds of one lie wholly above, below or among those of the other."""
-    if min(len(a), len(b)) < 2:
-        return "one seed"
-    if min(a) > max(b):
-        return "every seed above every seed alone"
-    return "every seed below every seed alone" if max(a) < min(b) else "the seeds overlap"
 
 
 def _groups(table: Table) -> dict[str, list[float]]:

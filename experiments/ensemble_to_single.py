@@ -107,23 +107,43 @@ def _cost(members: Iterable[torch.nn.Module], dataset: Dataset) -> dict[str, Any
 def reading(table: Table) -> str:
     """What the table says."""
     counts = _groups(table)
+    alone, together, one, single = (counts[kind] for kind in KINDS)
+    against = distilling.interval
+    pairs = ((together, alone), (single, alone), (one, alone), (single, one))
+    shown = sum(distilling.differ(*pair) for pair in pairs)
+    worse = sum(student > member for student, member in zip(one, alone, strict=True))
     said = ", ".join(f"{kind} {distilling.around(values)}" for kind, values in counts.items())
     networks = int(max(distilling.column(table, "networks")))
     images, labelled = (f(distilling.column(table, "train_images_count")) for f in (max, min))
-    alone, together = fmean(counts["alone"]), fmean(counts[ENSEMBLE])
-    one, single = (fmean(counts[kind]) for kind in KINDS[2:])
     return (
         f"Errors on {distilling.test_images(table)} test images, "
-        f"{distilling.over(counts['alone'])}: {said}. Against one network, {networks} together "
-        f"change the mean by {together - alone:+.0f} errors; their student, at 1/{networks} of "
-        f"their bytes and MACs, by {single - alone:+.0f}; the student of one member by "
-        f"{one - alone:+.0f}. "
-        f"Members learned from {int(labelled):,} labelled images, students from all "
-        f"{int(images):,}, without labels: what learning from one member gains over that member "
-        "comes of the images and of soft targets, not of the ensemble. What was not "
-        f"shown: other temperatures than {TEMPERATURE:g}, larger ensembles, and a student "
+        f"{distilling.over(alone)}: {said}. Against one network, {networks} together change the "
+        f"mean by {against(together, alone)}; their student, at 1/{networks} of their bytes and "
+        f"MACs, by {against(single, alone)}; the student of one member by {against(one, alone)}. "
+        f"The two students differ by {against(single, one)}. {_verdict(shown, len(pairs))} with "
+        f"{distilling.seeds(alone)}. The student of the ensemble against the ensemble: "
+        f"{against(single, together)}. {distilling.INTERVALS} They take the trainings as "
+        "unrelated, though a student learns from members of its own seed; seed by seed the "
+        f"student of one makes more errors than that member in {worse} of {len(one)}. Members "
+        f"learned from {int(labelled):,} labelled images, students from all {int(images):,}, "
+        f"without labels. With {_recipe(table)} for both, students take {images / labelled:.1f} "
+        "times the steps, so a gain or a loss of theirs may come of images, steps and soft "
+        "targets as well as of the ensemble. What was not shown: students with as many steps as "
+        f"a member, other temperatures than {TEMPERATURE:g}, larger ensembles, and a student "
         "smaller than a member."
     )
+
+
+def _verdict(shown: int, count: int) -> str:
+    few = {0: "None", 1: "One"}.get(shown, str(shown))
+    return f"{few} of these {count} differences {'are' if shown > 1 else 'is'} shown"
+
+
+def _recipe(table: Table) -> str:
+    """How all networks but the ensembles, which were not trained, learned."""
+    rows = (row for row in distilling.rows_of(table) if row["training"] != ENSEMBLE)
+    (recipe,) = {str(row["recipe"]) for row in rows}
+    return recipe
 
 
 def _groups(table: Table) -> dict[str, list[float]]:

@@ -30,6 +30,7 @@ from course_lib.results import Table
 from experiments._nas_datasheet import datasheet
 from experiments._nas_statistics import latency_spread, summary
 from experiments._small_training import SEEDS, Timing, built, interleaved_latency, through_file
+from experiments.provenance import commit
 from experiments.runner import Job, Row, finished
 
 KEY = ("architecture", "seed")
@@ -79,6 +80,7 @@ def _train(name: str, architecture: Architecture, quick: bool) -> Iterable[Row]:
             "latency_q1_s": timing.q1_s,
             "latency_q3_s": timing.q3_s,
             "train_cpu_s": train_cpu_s,
+            "latency_commit": commit(),
         }
 
 
@@ -129,17 +131,18 @@ def reading(table: Table) -> str:
     {s.worst:.1%} to {s.best:.1%}. Between architectures the standard deviation is
     {s.between:.2%}, between seeds of one architecture {s.within:.2%} in the median, and the ranks
     that two seeds give to all architectures correlate with {s.seed_correlation:.2f}. So the table
-    tells good from bad, but not the best: {s.tied} architectures are not worse than the one with
-    the highest validation accuracy ({s.best_name}) beyond the noise of these seeds (95 %
+    tells good from bad, but not the best: {s.tied} architectures are not shown to be worse
+    than the one with the highest validation accuracy ({s.best_name}) by these seeds (95 %
     intervals, not corrected for many comparisons). MACs are not latency: their ranks correlate
     with {s.macs_latency:.2f}, the frontier of accuracy and MACs has {s.macs_frontier}
     architectures, that of accuracy and latency {s.latency_frontier}, and {s.both_frontiers} are
     on both. The quartiles of a latency lie {apart:.0%} of its median apart (median over rows),
-    and smaller differences than that are none. At batch 1 these networks are so small that the
-    time goes into starting operations, so latency mostly counts layers; on another engine or
-    device the order would be another. The networks were trained for {EPOCHS} short epochs and by
-    one recipe for all; the table does not show which architecture would be best when trained to
-    the end, on more images, or with a recipe of its own."""
+    and smaller differences than that are not shown. At batch 1 these networks are so small that
+    the time goes into starting operations: latency mostly counts layers, for its ranks
+    and those of the number of convolutions correlate with {s.convolutions_latency:.2f}. On
+    another engine or device the order may be another. The networks were trained for {EPOCHS}
+    short epochs and by one recipe for all; the table does not show which architecture would be
+    best when trained to the end, on more images, or with a recipe of its own."""
 
 
 def figure(table: Table) -> tuple[Figure, str]:

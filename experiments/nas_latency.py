@@ -2,7 +2,8 @@
 
 Training takes an hour and does not mind company; a measurement of time takes a minute and does.
 This replaces the three latency columns of the finished table, on the machine that made it, once
-that has nothing else to do. Afterwards: `python -m experiments --report nas_benchmark`.
+that has nothing else to do; `latency_commit` says by which code, `commit` that of the training.
+Afterwards: `python -m experiments --report nas_benchmark`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from course_lib.results import Table, read
 from experiments import nas_benchmark, runner
 from experiments._nas_statistics import latency_spread
 from experiments._small_training import Timing
-from experiments.provenance import provenance
+from experiments.provenance import commit, provenance
 from experiments.runner import Row
 
 _SAME = ("hardware", "torch", "threads")  # what the row says must hold for its latency too
@@ -28,7 +29,7 @@ def main() -> int:
     path = runner.RESULTS / "nas_benchmark.csv"
     table = read(path)
     stamp = {name: value for name, value in provenance().items() if name in _SAME}
-    rows = with_latencies(table, nas_benchmark.latencies(None), stamp)
+    rows = with_latencies(table, nas_benchmark.latencies(None), stamp, commit())
     runner._write(path, rows)
     before, after = latency_spread(table), latency_spread(read(path))
     print(f"quartiles apart by {before:.0%} of the median before, {after:.0%} now", flush=True)
@@ -36,9 +37,12 @@ def main() -> int:
 
 
 def with_latencies(
-    table: Table, timings: Mapping[str, Timing], stamp: Mapping[str, object]
+    table: Table, timings: Mapping[str, Timing], stamp: Mapping[str, object], commit: str
 ) -> list[Row]:
-    """The rows of the table with other latencies; ValueError if `stamp` is not that of a row."""
+    """The rows of the table with other latencies, measured by the code of `commit`.
+
+    Raises ValueError if `stamp` is not that of a row.
+    """
     rows = []
     for row in map(Row, table.rows):
         for name, value in stamp.items():
@@ -52,6 +56,7 @@ def with_latencies(
             "latency_s": timing.median_s,
             "latency_q1_s": timing.q1_s,
             "latency_q3_s": timing.q3_s,
+            "latency_commit": commit,
         }
         rows.append(row | times)
     return rows

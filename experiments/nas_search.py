@@ -169,7 +169,7 @@ def reading(table: Table) -> str:
         (r["objective"], r["method"], r["queries"]): r for r in map(Row, table.rows)
     }
     last = max(queries for _, _, queries in rows)
-    repeats = table.rows[0]["repeats"]
+    repeats = rows["accuracy", "random", last]["repeats"]
     parts = []
     for objective in OBJECTIVES:
         random = rows[objective, "random", last]
@@ -181,18 +181,26 @@ def reading(table: Table) -> str:
             f"{_shares([rows[objective, m, last] for m in METHODS])}."
         )
     plain = rows["accuracy", "random", last]
-    return f"""Each search ran {repeats} times. What the finds after {last} queries lack to the
-    reference, in points of mean test accuracy (of reward, where there is one); a difference
-    to random search counts if 95 % intervals of the means exclude zero. {" ".join(parts)}
+    trainings = len(next(iter(benchmark())).validation_accuracies)
+    minutes = [r["train_cpu_median_s"] / 60 for (_, _, asked), r in rows.items() if asked == last]
+    return f"""Each search ran {repeats} times (seeds 0 to {repeats - 1}; a row stands for all of
+    them, and its column `seed` is {table.rows[0]["seed"]}). What the finds after {last} queries
+    lack to the reference, in points of mean test accuracy (of reward, where there is one); a
+    search lacks less or more than random search where the 95 % interval of the difference of
+    means leaves out zero (not corrected for many comparisons). {" ".join(parts)}
     (Latencies and shares in the order random, evolution, REINFORCE; the target is
-    {plain["target_s"] * 1e6:.0f} microseconds.) A search chooses by one
+    {plain["target_s"] * 1e6:.0f} microseconds.) The intervals cover the chance of the searches
+    on this one table, which has {trainings} trainings of every architecture; what other tables
+    would say is not in them. A search chooses by one
     noisy validation accuracy per query, which can keep regret above zero; it is negative where a
     find has a higher test accuracy than the reference. {last} queries
-    stand for {plain["train_cpu_median_s"] / 60:.1f} CPU minutes of training. Queries are counted
-    alike for all, also those that ask again for the same architecture (random search saw
-    {plain["distinct_mean"]:.0f} different ones). Settings are the library's defaults; none was
-    tuned, so this does not show what each method could do at its best, nor what happens in a
-    space of more than a few hundred architectures, where random search covers less."""
+    stand for {min(minutes):.1f} to {max(minutes):.1f} CPU minutes of training, by what was
+    searched for and how ({plain["train_cpu_median_s"] / 60:.1f} for accuracy at random). Queries
+    are counted alike for all, also those that ask again for the same architecture (random search
+    for accuracy saw {plain["distinct_mean"]:.0f} different ones). Settings are the library's
+    defaults; none was tuned, so this does not show what each method could do at its best, nor what
+    happens in a space of more than a few hundred architectures, where random search covers
+    less."""
 
 
 _LABELS = {
@@ -208,7 +216,7 @@ def _compared(row: Row, baseline: Row) -> str:
     variance = row["regret_std"] ** 2 + baseline["regret_std"] ** 2
     half_width = 1.96 * math.sqrt(variance / row["repeats"])
     verdict = (
-        "no difference"
+        "no difference shown"
         if abs(difference) <= half_width
         else ("less" if difference < 0 else "more")
     )
@@ -245,9 +253,15 @@ def figure(table: Table) -> tuple[Figure, str]:
             bars = np.abs(quartiles - middle)
             panel.errorbar(x, middle, bars, **plot.look(i), markersize=4, capsize=2, label=method)
         panel.set(title=_LABELS[objective], xlabel="queries")
-    axes[0].set_ylabel("regret (points), median and quartiles")
+    axes[0].set_ylabel(
+        f"regret (points), median and\nquartiles of {table.rows[0]['repeats']} runs"
+    )
     axes[0].legend()
-    return fig, "Regret of three searches falls with the number of queries, for four objectives"
+    repeats = table.rows[0]["repeats"]
+    return fig, (
+        "Regret of three searches falls with the number of queries, for four objectives: medians "
+        f"of {repeats} runs, with quartiles as bars"
+    )
 
 
 __all__ = ["KEY", "SPREAD", "figure", "jobs", "reading"]

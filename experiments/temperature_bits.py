@@ -82,7 +82,7 @@ def _work(hidden: int, temperature: float | None, seed: int, quick: bool) -> Ite
 def best_temperatures(rows: Iterable[dict[str, Any]]) -> tuple[float, set[float]]:
     """Return the temperature of fewest mean validation errors, and all those it does not beat.
 
-    It does not beat those whose mean is less than two standard errors of the difference away.
+    It beats those from which the 95 % interval of the difference sets it apart.
     """
     groups: dict[float, list[float]] = {}
     for row in rows:
@@ -92,70 +92,94 @@ def best_temperatures(rows: Iterable[dict[str, Any]]) -> tuple[float, set[float]
     ties = {
         heat
         for heat, values in groups.items()
-        if fmean(values) - fmean(groups[best]) <= 2 * _standard_error(values, groups[best])
+        if heat == best or not distilling.differ(values, groups[best])
     }
     return best, ties
-
-
-def _standard_error(a: list[float], b: list[float]) -> float:
-    """Of the difference of two means; infinite where one seed says nothing about it."""
-    if min(len(a), len(b)) < 2:
-        return float("inf")
-    return float((stdev(a) ** 2 / len(a) + stdev(b) ** 2 / len(b)) ** 0.5)
 
 
 def reading(table: Table) -> str:
     """What the table says."""
     rows = distilling.rows_of(table)
-
-    def at(**wanted: Any) -> list[float]:
-        return distilling.column(table, "errors_count", **wanted)
-
     heats = sorted({row["temperature"] for row in rows if row["temperature"] is not None})
-    bits = sorted({row["bits"] for row in rows}, reverse=True)
-    widths = sorted({row["hidden"] for row in rows})
-    hot, count = heats[-1], distilling.test_images(table)
+    cool, hot = heats[0], heats[-1]
+    each = {b: _errors(table, b) for b in sorted({row["bits"] for row in rows}, reverse=True)}
     harm = "; ".join(
-        f"{_bits(b)}: {distilling.around(at(hidden=BITS_HIDDEN, bits=b, temperature=None))} from "
-        f"labels, {distilling.around(at(hidden=BITS_HIDDEN, bits=b, temperature=heats[0]))} at "
-        f"T = {heats[0]:g}, {distilling.around(at(hidden=BITS_HIDDEN, bits=b, temperature=hot))} "
-        f"at T = {hot:g}"
-        for b in bits
+        f"{_bits(b)}: {distilling.around(errors[None])} from labels, "
+        f"{distilling.around(errors[cool])} at T = {cool:g}, "
+        f"{distilling.around(errors[hot])} at T = {hot:g}"
+        for b, errors in each.items()
     )
-
-    def favourite(**wanted: Any) -> str:
-        chosen = [row for row in rows if all(row[k] == v for k, v in wanted.items())]
-        best, ties = best_temperatures(chosen)
-        rest = sorted(ties - {best})
-        also = f" (not beating {', '.join(f'{t:g}' for t in rest)})" if rest else ""
-        return f"{best:g}{also}"
-
-    by_bits = "; ".join(f"{_bits(b)} {favourite(hidden=BITS_HIDDEN, bits=b)}" for b in bits)
-    by_width = "; ".join(f"2 x {h} {favourite(hidden=h, bits=FLOAT)}" for h in widths)
-    change = ", ".join(f"{_bits(b)} {_rise(rows, b, hot):+.0f}" for b in bits)
-    seeds = distilling.over(at(hidden=BITS_HIDDEN, bits=FLOAT, temperature=None))
+    gain = ", ".join(
+        f"{_bits(b)} {distilling.interval(errors[cool], errors[None])}"
+        for b, errors in each.items()
+    )
+    sure = [
+        _bits(b) for b, errors in each.items() if distilling.differ(errors[cool], errors[None])
+    ]
+    cost_of_heat = "; ".join(
+        f"{_bits(b)} {distilling.difference(errors[hot], errors[_best(rows, BITS_HIDDEN, b)])}"
+        for b, errors in each.items()
+    )
+    by_bits = "; ".join(f"{_bits(b)}: {_favourite(rows, BITS_HIDDEN, b)}" for b in each)
+    by_width = "; ".join(f"2 x {h}: {_favourite(rows, h, FLOAT)}" for h in _seeds(table))
     return (
-        f"Errors on {count} test images of the 2 x {BITS_HIDDEN} student, {seeds}: {harm}. "
-        f"Against the best temperature of the same bits, chosen on validation, T = {hot:g} "
-        f"costs: {change} errors. Best temperature by bits: {by_bits}. By size, in float: "
-        f"{by_width}. Two temperatures count as different here when their mean validation "
-        "errors lie two standard errors apart. "
+        f"Errors on {distilling.test_images(table)} test images of the 2 x {BITS_HIDDEN} "
+        f"student, {distilling.over(each[FLOAT][None])}: {harm}. A lesson at T = {cool:g} "
+        f"against labels: {gain}; {_shown(sure)}. Against the best temperature of the same "
+        f"bits, chosen on validation, T = {hot:g} costs: {cost_of_heat}. Best temperature by "
+        "bits, in brackets those that it is not shown to beat on validation: "
+        f"{by_bits}. By size, in float: {by_width}. {distilling.INTERVALS} {_trainings(table)} "
         "What was not shown: activations of fewer than 8 bits, a temperature for the quantized "
-        "training other than that of the float training, weights of labels and teacher other "
-        f"than {distilling.ALPHA:g} and {distilling.BETA:g}, and any other data; all students "
-        "have one and the same teacher, so its chance is not in the spread."
+        "training other than that of the float training, weights of labels and teacher other than "
+        f"{distilling.ALPHA:g} and {distilling.BETA:g}, and any other data; all students have "
+        "one and the same teacher, so its chance is not in the spread."
     )
 
 
-def _rise(rows: Iterable[dict[str, Any]], bits: int, hot: float) -> float:
-    """Mean test errors at the hottest temperature less those at the best on validation."""
-    chosen = [row for row in rows if row["hidden"] == BITS_HIDDEN and row["bits"] == bits]
-    best, _ = best_temperatures(chosen)
-    hottest, coolest = (
-        fmean(row["errors_count"] for row in chosen if row["temperature"] == heat)
-        for heat in (hot, best)
-    )
-    return hottest - coolest
+def _shown(sure: list[str]) -> str:
+    return f"a difference is shown for {', '.join(sure)}" if sure else "no difference is shown"
+
+
+def _errors(table: Table, bits: int) -> dict[float | None, list[float]]:
+    """Test errors of the students of BITS_HIDDEN units, by temperature."""
+    chosen = {"hidden": BITS_HIDDEN, "bits": bits}
+    return {
+        heat: distilling.column(table, "errors_count", temperature=heat, **chosen)
+        for heat in dict.fromkeys(row["temperature"] for row in distilling.rows_of(table))
+    }
+
+
+def _of(rows: Iterable[dict[str, Any]], hidden: int, bits: int) -> list[dict[str, Any]]:
+    return [row for row in rows if (row["hidden"], row["bits"]) == (hidden, bits)]
+
+
+def _best(rows: Iterable[dict[str, Any]], hidden: int, bits: int) -> float:
+    return best_temperatures(_of(rows, hidden, bits))[0]
+
+
+def _favourite(rows: Iterable[dict[str, Any]], hidden: int, bits: int) -> str:
+    """The best temperature, and in brackets those that it does not beat: "1 (2, 4)"."""
+    best, ties = best_temperatures(_of(rows, hidden, bits))
+    rest = ", ".join(f"{heat:g}" for heat in sorted(ties - {best}))
+    return f"{best:g} ({rest})" if rest else f"{best:g}"
+
+
+def _seeds(table: Table) -> dict[int, list[float]]:
+    """The seeds of the students of every size, from the fewest units on."""
+    rows = distilling.rows_of(table)
+    return {
+        hidden: sorted({row["seed"] for row in rows if row["hidden"] == hidden})
+        for hidden in sorted({row["hidden"] for row in rows})
+    }
+
+
+def _trainings(table: Table) -> str:
+    """What differs between the sizes besides the size: seeds, and the arithmetic."""
+    counts = ", ".join(f"2 x {h} has {distilling.seeds(s)}" for h, s in _seeds(table).items())
+    rows = distilling.rows_of(table)
+    half = sorted({row["hidden"] for row in rows if "bfloat16" in row["recipe"]})
+    sizes = " and ".join(f"2 x {hidden}" for hidden in half)
+    return f"{counts}." + (f" Only {sizes} was trained in bfloat16." if half else "")
 
 
 def _bits(bits: int) -> str:
@@ -167,10 +191,10 @@ def figure(table: Table) -> tuple[Figure, str]:
     fig, panels = plot.subplots(1, 2, size=(9.0, 4.2))
     rows = distilling.rows_of(table)
     bits = sorted({row["bits"] for row in rows}, reverse=True)
-    widths = sorted({row["hidden"] for row in rows})
+    count = {hidden: distilling.seeds(seeds) for hidden, seeds in _seeds(table).items()}
     heats = sorted({row["temperature"] or 0.0 for row in rows})
     by_bits = {_bits(b): {"hidden": BITS_HIDDEN, "bits": b} for b in bits}
-    by_width = {f"2 x {h}": {"hidden": h, "bits": FLOAT} for h in widths}
+    by_width = {f"2 x {h}, {n}": {"hidden": h, "bits": FLOAT} for h, n in count.items()}
     for axes, groups in zip(panels, (by_bits, by_width), strict=True):
         for i, (name, wanted) in enumerate(groups.items()):
             _line(axes, table, heats, wanted, label=name, **plot.look(i))
@@ -179,12 +203,15 @@ def figure(table: Table) -> tuple[Figure, str]:
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_formatter("{x:g}")
         axes.legend(loc="upper center", fontsize=8)
-    panels[0].set_ylabel(f"errors on {distilling.test_images(table)} test images")
-    panels[0].set_title(f"2 x {BITS_HIDDEN} units, by bits of the weights")
+    images = distilling.test_images(table)
+    panels[0].set_ylabel(f"errors on {images} test images:\nmean, standard deviation over seeds")
+    panels[0].set_title(f"2 x {BITS_HIDDEN} units, {count[BITS_HIDDEN]}, by bits of the weights")
     panels[1].set_title("float, by hidden units")
+    spread = ", ".join(f"{n} for 2 x {hidden}" for hidden, n in count.items())
     return fig, (
         "Mean test errors of small students against the temperature of their lesson, from labels "
-        "alone at the left end: one line per number of bits, and one per number of hidden units."
+        "alone at the left end: one line per number of bits, and one per number of hidden units; "
+        f"error bars are standard deviations over seeds ({spread})."
     )
 
 

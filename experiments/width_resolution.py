@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 
 from course_lib import cost, data, pareto, plot, train
 from course_lib.results import Table
+from experiments._nas_statistics import latency_spread
 from experiments._small_training import SEEDS, Timing, interleaved_latency, through_file
 from experiments.recipes import Recipe
 from experiments.runner import Job, Row
@@ -166,16 +167,23 @@ def reading(table: Table) -> str:
     {images:,} images. Mean test accuracy goes from {low.accuracy:.2%} ({_says(low)}) to
     {high.accuracy:.2%} ({_says(high)}); the standard deviation over seeds is {spread:.2%} in the
     median. Of {len(pairs)} pairs of neighbours on the grid {len(told)} differ beyond that noise
-    (95 % intervals, each pair for itself). MACs go from {small.macs:,} to
+    (95 % intervals, not corrected for many comparisons). MACs go from {small.macs:,} to
     {large.macs:,}, a factor of {large.macs / small.macs:.0f}, latency from
     {small.latency_s * 1e3:.2f} to {large.latency_s * 1e3:.2f} ms at batch 1, a factor of
-    {large.latency_s / small.latency_s:.1f} only. A fit over the grid gives MACs ~
+    {large.latency_s / small.latency_s:.1f} only (eager PyTorch, {_threads(table)}; the quartiles
+    of a latency lie {latency_spread(table):.0%} of its median apart, median over rows). A fit
+    over the grid gives MACs ~
     width^{by_width:.2f} resolution^{by_resolution:.2f} (the paper's rule is 2 and 2; rounding to
     multiples of 8 channels and the last 1 x 1 positions bend it). Parameters and bytes do not
     depend on the resolution. {len(best)} sizes are on the frontier of accuracy and MACs:
     {", ".join(_says(p) for p in best)}. Training was short and alike for all, so the table does
-    not show where each size would end, and large ones may be held back most; digits in
-    28 x 28 pixels survive a loss of resolution that photographs do not."""
+    not show where each size would end, and large ones may be held back most. All images
+    are digits in 28 x 28 pixels: photographs were not tried."""
+
+
+def _threads(table: Table) -> str:
+    (count,) = {row["threads"] for row in map(Row, table.rows)}
+    return "one thread" if count == 1 else f"{count} threads"
 
 
 def _neighbours(points: list[_Point]) -> list[tuple[_Point, _Point]]:
@@ -234,9 +242,13 @@ def figure(table: Table) -> tuple[Figure, str]:
         label = f"width {width:g}, depth {depth}"
         axes.errorbar(macs, accuracy, spread, **plot.look(i), capsize=2, label=label)
     axes.set(xscale="log", xlabel="multiply-adds per image")
-    axes.set_ylabel("test accuracy (%), mean and standard deviation of seeds")
+    seeds = len(points[0].accuracies)
+    axes.set_ylabel(f"test accuracy (%), mean and\nstandard deviation over {seeds} seeds")
     axes.legend(title="along a line: resolution")
-    return fig, "Test accuracy against multiply-adds; each line goes up the resolutions"
+    return fig, (
+        "Test accuracy against multiply-adds; each line goes up the resolutions; error bars are "
+        f"standard deviations over {seeds} seeds"
+    )
 
 
 __all__ = ["KEY", "SPREAD", "figure", "jobs", "reading"]

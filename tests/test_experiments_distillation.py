@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from course_lib import cost, distill, models, quantize, train
+from course_lib import cost, data, distill, models, quantize, train
 from course_lib.data import Dataset, Split
 from course_lib.results import Table
 from experiments import (
@@ -267,6 +267,19 @@ def test_logits_of_a_checkpoint_are_kept_until_its_weights_change(
     assert not torch.equal(distillation_cifar.teacher_logits("toy", dataset), first)
 
 
+def test_the_teacher_is_scored_in_float32_as_its_students_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def in_bfloat16(*_: Any) -> Tensor:
+        raise AssertionError("the teacher was scored as it teaches")
+
+    monkeypatch.setattr(_distilling, "logits_of", in_bfloat16)
+    (row,) = distillation_cifar._work("teacher", None, 0, quick=True)
+    model = models.pretrained(distillation_cifar.QUICK_TEACHER)
+    test = data.load("mnist").open_test("the teacher again").head(2000)
+    assert row["accuracy"] == pytest.approx(train.evaluate(model, test).accuracy)
+
+
 # jobs and readings
 
 
@@ -288,11 +301,27 @@ def rows(counts: dict[float | None, list[int]], **more: Any) -> list[dict[str, A
     ]
 
 
-def test_a_temperature_is_best_only_beyond_two_standard_errors() -> None:
+def test_a_temperature_beats_those_that_its_interval_leaves_out() -> None:
     counts = {None: [1, 1, 1], 1.0: [50, 52, 54], 2.0: [49, 51, 56], 8.0: [70, 71, 72]}
+    counts[4.0] = [55, 58, 61]  # more than two standard errors away, which three seeds can be
     best, ties = temperature_bits.best_temperatures(rows(counts))
     assert best == 1.0  # labels alone have no temperature
-    assert ties == {1.0, 2.0}
+    assert ties == {1.0, 2.0, 4.0}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        ([10.0, 11.0, 12.0], [20.0, 21.0, 22.0], "-10 (-12 to -8)"),
+        ([10.0, 11.0, 12.0], [11.0, 12.0, 13.0], "-1 (-3 to +1): no difference shown"),
+        ([10.0], [20.0, 21.0], "-10 (one seed, not tested)"),
+    ],
+)
+def test_a_difference_comes_with_its_interval_and_without_a_verdict_it_lacks(
+    first: list[float], second: list[float], said: str
+) -> None:
+    assert _distilling.difference(first, second) == said
+    assert said.startswith(_distilling.interval(first, second))
 
 
 def test_one_seed_beats_nothing() -> None:
@@ -326,24 +355,40 @@ def test_the_reading_compares_an_ensemble_with_its_student() -> None:
     made = [
         {"training": kind, "seed": seed, "errors_count": count + seed}
         | {"networks": 5 if kind == "ensemble" else 1, "test_images_count": 10_000}
-        | {"train_images_count": 55_000 if "distilled" in kind else 10_000}
+        | {"train_images_count": 55_000 if "distilled" in kind else 10_000, "recipe": "a recipe"}
         for kind, count in counts.items()
         for seed in (0, 1)
     ]
     said = ensemble_to_single.reading(table(made))
-    assert "5 together change the mean by -50 errors; their student" in said
-    assert "by -35; the student of one member by -20." in said
+    assert "5 together change the mean by -50 (-53 to -47); their student" in said
+    assert "by -35 (-38 to -32); the student of one member by -20 (-23 to -17)." in said
+    assert "students take 5.5 times the steps" in said
+    assert "makes more errors than that member in 0 of 2" in said
+    assert "4 of these 4 differences are shown with 2 seeds" in said
+
+
+def test_an_ensemble_within_the_noise_is_said_to_show_no_difference() -> None:
+    apart = (0, 40, 80)
+    made = [
+        {"training": kind, "seed": seed, "errors_count": 500 + 10 * i + apart[seed]}
+        | {"networks": 5 if kind == "ensemble" else 1, "test_images_count": 10_000}
+        | {"train_images_count": 10_000, "recipe": "a recipe"}
+        for i, kind in enumerate(ensemble_to_single.KINDS)
+        for seed in (0, 1, 2)
+    ]
+    said = ensemble_to_single.reading(table(made))
+    assert "None of these 4 differences is shown with 3 seeds." in said
+    assert "makes more errors than that member in 3 of 3" in said
 
 
 @pytest.mark.parametrize(
     ("taught", "verdict"),
     [
-        ([73.0, 74.0], "every seed above every seed alone"),
-        ([71.0, 74.0], "the seeds overlap"),
-        ([68.0, 69.0], "every seed below every seed alone"),
+        ([83.0, 84.0], "+12.50 (+5.58 to +19.42). Intervals are 95 % ones (Welch)"),
+        ([73.0, 74.0], "+2.50 (-4.42 to +9.42): no difference shown."),  # yet no seed overlaps
     ],
 )
-def test_the_reading_claims_a_gain_only_where_all_seeds_agree(
+def test_the_reading_claims_a_gain_only_where_the_interval_shows_it(
     taught: list[float], verdict: str
 ) -> None:
     said = {"model": "m", "params": 1, "recipe": "r", "dataset": "d", "temperature": None}
@@ -356,6 +401,67 @@ def test_the_reading_claims_a_gain_only_where_all_seeds_agree(
         for s, a in enumerate(taught)
     ]
     assert verdict in distillation_cifar.reading(table(made))
+
+
+def temperature_table(gain: int) -> Table:
+    """Students of labels, and of temperatures 1 and 20, the former `gain` errors better."""
+    errors = {None: 300, 1.0: 300 - gain, 20.0: 400}
+    made = []
+    for hidden, seeds in ((10, 2), (30, 4), (300, 3)):
+        recipe = "15 epochs, bfloat16 autocast" if hidden == 300 else "15 epochs"
+        for heat, bits in itertools.product(errors, (32, 4) if hidden == 30 else (32,)):
+            for seed in range(seeds):
+                count = errors[heat] + 10 * seed
+                key = {"hidden": hidden, "temperature": heat, "seed": seed, "bits": bits}
+                counts = {"errors_count": count, "validation_errors_count": count // 2}
+                made.append(key | counts | {"test_images_count": 10_000, "recipe": recipe})
+    return table(made)
+
+
+def test_the_temperatures_reading_counts_seeds_and_names_the_odd_training() -> None:
+    made = temperature_table(gain=50)
+    said = temperature_bits.reading(made)
+    assert "over 4 seeds" in said
+    assert "2 x 10 has 2 seeds, 2 x 30 has 4 seeds, 2 x 300 has 3 seeds." in said
+    assert "Only 2 x 300 was trained in bfloat16." in said
+    figure, alt = temperature_bits.figure(made)
+    assert "standard deviation over seeds" in figure.axes[0].get_ylabel()
+    assert "(2 seeds for 2 x 10, 4 seeds for 2 x 30, 3 seeds for 2 x 300)" in alt
+
+
+@pytest.mark.parametrize(
+    ("gain", "verdict"),
+    [(5, "; no difference is shown."), (50, "; a difference is shown for float, 4 bits.")],
+)
+def test_the_temperatures_reading_claims_no_gain_within_the_noise(gain: int, verdict: str) -> None:
+    assert verdict in temperature_bits.reading(temperature_table(gain))
+
+
+def missing_digit_table(changes: tuple[float, float]) -> Table:
+    """Two seeds, whose biases changed by `changes`."""
+    made = []
+    for name, targets, seed in itertools.product(
+        missing_digit.SETS, ("teacher", "labels"), range(2)
+    ):
+        for bias in (missing_digit.LEARNED, missing_digit.FIXED):
+            row = {"transfer_set": name, "targets": targets, "seed": seed, "bias": bias}
+            row["bias_change"] = changes[seed] if bias == missing_digit.FIXED else 0.0
+            counts = {"errors_count": 100, "errors_on_missing_count": 50}
+            made.append(row | counts | {"missing_images_count": 100, "test_images_count": 10_000})
+    return table(made)
+
+
+def test_the_missing_digits_reading_gives_the_changes_with_their_spread() -> None:
+    said = missing_digit.reading(missing_digit_table((1.0, 2.0)))
+    assert "after the bias changed by +1.5 ± 0.7: it knows 50.0%" in said
+    assert "after both biases changed by +1.5 ± 0.7;" in said
+    assert "largest that was tried" not in said
+
+
+def test_the_missing_digits_reading_names_changes_at_the_edge_of_what_was_tried() -> None:
+    edge = float(missing_digit.OFFSETS[0])
+    said = missing_digit.reading(missing_digit_table((edge, -1.0)))
+    assert f"For 4 of 8 students it is the largest that was tried (±{-edge:g})" in said
 
 
 def test_the_mean_of_members_decides_for_the_ensemble(dataset: Dataset) -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,12 +21,20 @@ from course_lib.nas.benchmark_space import (
     benchmark_network,
 )
 from course_lib.nas.tabular import TabularBenchmark
-from course_lib.results import Table
+from course_lib.results import Table, read
 from experiments import _contestants as contestants
-from experiments import equal_bytes, nas_benchmark, nas_latency, nas_search, width_resolution
+from experiments import (
+    equal_bytes,
+    nas_benchmark,
+    nas_latency,
+    nas_search,
+    runner,
+    width_resolution,
+)
 from experiments._nas_datasheet import datasheet
-from experiments._nas_statistics import rank_correlation, summary
+from experiments._nas_statistics import convolutions, rank_correlation, summary
 from experiments._small_training import Timing, built, interleaved_latency, through_file
+from experiments.provenance import commit
 
 SPACE = BENCHMARK_SPACE
 
@@ -262,8 +271,25 @@ def test_search_rows_can_be_read_and_drawn(monkeypatch):
     rows = [{**job.key, **row} for job in nas_search.jobs(True) for row in job.work()]
     searched = Table("nas_search", tuple(rows[0]), tuple(rows))
     assert len(rows) == 4 * 3 * len(nas_search.QUICK_BUDGETS)
-    assert "REINFORCE" in nas_search.reading(searched)
-    assert len(nas_search.figure(searched)[0].axes) == 4
+    said = nas_search.reading(searched)
+    assert "REINFORCE" in said
+    assert "Each search ran 3 times (seeds 0 to 2;" in said
+    minutes = [r["train_cpu_median_s"] / 60 for r in rows if r["queries"] == 40]
+    assert f"stand for {min(minutes):.1f} to {max(minutes):.1f} CPU minutes" in " ".join(
+        said.split()
+    )
+    figure, alt = nas_search.figure(searched)
+    assert len(figure.axes) == 4
+    assert "medians of 3 runs, with quartiles as bars" in alt
+
+
+@pytest.mark.parametrize(
+    ("mean", "verdict"), [(0.010, "no difference shown"), (0.016, "more"), (0.004, "less")]
+)
+def test_a_search_is_told_from_random_only_beyond_the_interval(mean, verdict):
+    random = {"method": "random", "regret_mean": 0.011, "regret_std": 0.02, "repeats": 200}
+    said = nas_search._compared(random | {"regret_mean": mean, "method": "m"}, random)
+    assert said == f"m {100 * mean:.2f} ({verdict})"
 
 
 # Statistics and the datasheet
@@ -281,6 +307,29 @@ def test_the_summary_separates_architectures_from_seeds():
     assert s.between > 20 * s.within > 0
     assert s.seed_correlation > 0.99
     assert s.macs_frontier > 50 > s.latency_frontier  # MACs grow with quality, latency does not
+
+
+@pytest.mark.parametrize(
+    ("blocks", "expected"),
+    [
+        (("dense", 1, "dense", 1), 3),  # with the stem
+        (("separable", 2, "dense", 1), 1 + 4 + 1),
+        (("inverted", 1, "inverted_se", 2), 1 + 3 + 10),  # a gate has two
+    ],
+)
+def test_convolutions_are_counted_with_stem_and_gates(blocks, expected):
+    chosen = dict(zip(("block_1", "depth_1", "block_2", "depth_2"), blocks, strict=True))
+    assert convolutions(chosen | {"width": 8, "kernel": 3}) == expected
+
+
+def test_latency_that_counts_layers_correlates_with_the_number_of_convolutions():
+    made = made_up_table()
+    times = {r["architecture"]: convolutions({c: r[c] for c in SPACE.choices}) for r in made.rows}
+    rows = tuple(row | {"latency_s": 1e-6 * times[row["architecture"]]} for row in made.rows)
+    s = summary(TabularBenchmark(Table(made.name, made.columns, rows)))
+    assert s.convolutions_latency == pytest.approx(1.0)
+    assert abs(s.macs_latency) < 0.5
+    assert abs(summary(TabularBenchmark(made)).convolutions_latency) < 0.5
 
 
 def test_the_datasheet_says_what_is_in_the_rows():
@@ -311,12 +360,41 @@ def test_new_latencies_replace_the_old_and_nothing_else():
     table = made_up_table()
     timings = {row["architecture"]: Timing(3.0, 2.0, 4.0) for row in table.rows}
     stamp = {"hardware": "a machine"}
-    rows = nas_latency.with_latencies(table, timings, stamp)
+    rows = nas_latency.with_latencies(table, timings, stamp, "c0de")
     for old, new in zip(table.rows, rows, strict=True):
         times = {"latency_s": 3.0, "latency_q1_s": 2.0, "latency_q3_s": 4.0}
-        assert new == old | times
+        assert new == old | times | {"latency_commit": "c0de"}
     with pytest.raises(ValueError, match="another machine"):
-        nas_latency.with_latencies(table, timings, {"hardware": "another machine"})
+        nas_latency.with_latencies(table, timings, {"hardware": "another machine"}, "c0de")
+
+
+def test_the_datasheet_and_the_reading_do_with_and_without_the_latencies_commit(tmp_path):
+    old = made_up_table(noise=0.01)
+    names = [row["architecture"] for row in old.rows]
+    timings = {name: Timing(3.0 + i, 2.0 + i, 4.0 + i) for i, name in enumerate(names)}
+    runner._write(tmp_path / "t.csv", nas_latency.with_latencies(old, timings, {}, "c0de"))
+    new = read(tmp_path / "t.csv")
+    assert new.columns[-3:] == ("latency_commit", "seconds", "hardware")
+    assert set(new.column("latency_commit")) == {"c0de"}
+    for table, recorded in ((old, False), (new, True)):
+        text = datasheet(table, nas_benchmark.RECIPE)
+        assert ("| latency_commit | by which code the latencies were measured |" in text) is (
+            recorded
+        )
+        assert ("at a commit that was not recorded" in text) is not recorded
+        assert "by which code it was trained" in text
+        assert "256 architectures with 3 seeds" in nas_benchmark.reading(table)
+
+
+def test_new_rows_say_by_which_code_their_latency_was_measured(monkeypatch):
+    name, *_ = nas_benchmark.QUICK
+    timing = {name: Timing(3.0, 2.0, 4.0)}
+    monkeypatch.setattr(nas_benchmark, "latencies", lambda names: timing)
+    architecture = next(a for a in SPACE.enumerate() if architecture_name(a) == name)
+    untrained = SimpleNamespace(model=built(partial(benchmark_network, architecture), 0))
+    monkeypatch.setattr(nas_benchmark, "_fit", lambda *_: (untrained, 1.0))
+    row = next(iter(nas_benchmark._train(name, architecture, quick=True)))
+    assert row["latency_commit"] == commit()
 
 
 # What the small trainings share
@@ -426,6 +504,7 @@ def equal_bytes_table() -> Table:
                 "size_bytes": budget if fits else None,
                 "train_images": 25_000 if fits else None,
                 "epochs": 6 if fits else None,
+                "macs": 50_000 if fits else None,
             }
             rows.append({"budget_bytes": budget, "contestant": name, "seed": seed, **measured})
     return Table("equal_bytes", tuple(rows[0]), tuple(rows))
@@ -457,6 +536,24 @@ def test_neighbours_differ_in_one_step_of_one_axis():
     for a, b in pairs:
         assert sum((a.width != b.width, a.resolution != b.resolution, a.depth != b.depth)) == 1
         assert max(a.width, b.width) <= 2 * min(a.width, b.width)
+
+
+def test_the_grids_reading_says_how_latency_was_measured_and_what_was_not_tried():
+    rows = [
+        {"width": width, "resolution": resolution, "depth": depth, "seed": seed}
+        | {"test_accuracy": 0.9 + 0.01 * depth + 0.001 * seed, "macs": int(1e6 * width)}
+        | {"latency_s": 1e-3, "latency_q1_s": 0.9e-3, "latency_q3_s": 1.2e-3}
+        | {"threads": 1, "epochs": 3, "train_images": 7_000}
+        for width, resolution, depth, seed in itertools.product(
+            (0.25, 0.5), (0.5, 1.0), (0, 2), range(3)
+        )
+    ]
+    made = Table("width_resolution", tuple(rows[0]), tuple(rows))
+    said = " ".join(width_resolution.reading(made).split())
+    assert "(eager PyTorch, one thread; the quartiles of a latency lie 30% of its median" in said
+    assert "photographs were not tried" in said
+    assert "not corrected for many comparisons" in said
+    assert "error bars are standard deviations over 3 seeds" in width_resolution.figure(made)[1]
 
 
 def test_every_size_of_the_grid_is_one_job():
