@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 import statistics
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -15,11 +18,53 @@ from course_lib.results import Table
 
 Rows = list[dict[str, Any]]
 CHANCE = 0.1135  # of MNIST's test images show the commonest digit, which a network may always name
-COMPARISONS = (  # what `verdicts` gives, in a reading
-    "Comparisons give the difference of two losses and its 95 % interval (Welch), not corrected "
-    "for many comparisons; two networks are both at chance if no seed of them is three standard "
-    f"errors above the {100 * CHANCE:.2f} % of always naming the commonest digit."
-)
+VERDICTS = ("more lost", "less lost", "no difference shown", "both at chance", "not tested")
+NAMED = 4  # as many comparisons are named in a sentence even if all have the same verdict
+Pairs = Mapping[tuple[str, str, str], tuple[Rows, Rows]]  # by network, what is compared, and level
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Whether some networks lose more accuracy than others, by the losses of their seeds."""
+
+    network: str
+    what: str
+    level: str  # a number and its unit, such as "90 %"
+    first: Sequence[float]
+    second: Sequence[float]
+    at_chance: bool  # whether no seed of either is above chance
+
+    @property
+    def difference(self) -> float:
+        """How much more the first lose than the second."""
+        return statistics.fmean(self.first) - statistics.fmean(self.second)
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % interval of the difference; None at chance, and for single seeds."""
+        if self.at_chance or min(len(self.first), len(self.second)) < 2:
+            return None
+        return pareto.difference_interval(self.first, self.second)
+
+    @property
+    def verdict(self) -> str:
+        """One of VERDICTS."""
+        if self.at_chance:
+            return "both at chance"
+        if self.interval is None:
+            return "not tested"
+        low, high = self.interval
+        if low > 0:
+            return "more lost"
+        return "less lost" if high < 0 else "no difference shown"
+
+    @property
+    def cells(self) -> list[str]:
+        """The row of a table."""
+        numbers = "–" if self.at_chance else f"{100 * self.difference:+z.2f}"
+        bounds = " to ".join(f"{100 * bound:z.2f}" for bound in self.interval or ()) or "–"
+        losses = points(self.first), points(self.second)
+        return [self.network, self.what, self.level, *losses, numbers, bounds, self.verdict]
 
 
 def where(table: Table, **wanted: Any) -> Rows:
@@ -40,20 +85,11 @@ def mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
 
 
 def points(values: Sequence[float]) -> str:
-    """Fractions in percentage points, mean ± standard deviation: "1.23 ± 0.10"."""
+    """Fractions in percentage points, mean ± standard deviation: "1.23 ± 0.10"; "–" of none."""
+    if not values:
+        return "–"
     mean, spread = mean_and_spread(values)
     return f"{100 * mean:z.2f}" + ("" if math.isnan(spread) else f" ± {100 * spread:.2f}")
-
-
-def compare(first: Sequence[float], second: Sequence[float]) -> str:
-    """Whether the first is larger than the second: difference, 95 % interval, verdict."""
-    difference = statistics.fmean(first) - statistics.fmean(second)
-    text = f"{100 * difference:+z.2f} points"
-    if min(len(first), len(second)) < 2:
-        return f"{text}, one seed each, so not tested"
-    low, high = pareto.difference_interval(first, second)
-    verdict = "larger" if low > 0 else "smaller" if high < 0 else "no difference shown"
-    return f"{text}, 95 % interval {100 * low:+z.2f} to {100 * high:+z.2f}: {verdict}"
 
 
 def deviation(rows: Iterable[dict[str, Any]]) -> str:
@@ -76,34 +112,125 @@ def last_above_chance(pairs: Mapping[float, tuple[Rows, Rows]]) -> float:
     return min(pairs)
 
 
-def verdicts(pairs: Mapping[str, tuple[Rows, Rows]], unchanged: Iterable[dict[str, Any]]) -> str:
-    """Named comparisons, sorted by what they show: "more lost with a +0.50 (0.10 to 0.90)".
-
-    Numbers are by how many points the first rows of a pair lose more than the second, and the
-    95 % interval. Where no seed is above chance, none is given; a pair without rows is left out.
-    """
+def compared(pairs: Pairs, unchanged: Iterable[dict[str, Any]]) -> list[Comparison]:
+    """The comparison of every pair; one without rows is left out."""
     unchanged = list(unchanged)
-    found: dict[str, list[str]] = {}
-    for name, (first, second) in pairs.items():
-        if first and second:
-            verdict, numbers = "both at chance", ""
-            if any(map(above_chance, [*first, *second])):
-                verdict, numbers = _tested(drops(first, unchanged), drops(second, unchanged))
-            found.setdefault(verdict, []).append(name + numbers)
-    order = ("more lost", "less lost", "no difference shown", "both at chance", "not tested")
-    return "; ".join(f"{said} with {', '.join(found[said])}" for said in order if said in found)
+    return [
+        Comparison(
+            *name,
+            drops(first, unchanged),
+            drops(second, unchanged),
+            at_chance=not any(map(above_chance, [*first, *second])),
+        )
+        for name, (first, second) in pairs.items()
+        if first and second
+    ]
 
 
-def _tested(first: Sequence[float], second: Sequence[float]) -> tuple[str, str]:
-    """The verdict, and the difference in points with its interval."""
-    numbers = f" {100 * (statistics.fmean(first) - statistics.fmean(second)):+z.2f}"
-    if min(len(first), len(second)) < 2:
-        return "not tested", f"{numbers} (one seed)"
-    low, high = pareto.difference_interval(first, second)
-    numbers += f" ({100 * low:z.2f} to {100 * high:z.2f})"
-    if low > 0:
-        return "more lost", numbers
-    return "less lost" if high < 0 else "no difference shown", numbers
+def summary(kind: str, found: Iterable[Comparison]) -> str:
+    """What comparisons of a kind show, by name, with the largest difference where there is one.
+
+    Such as "Structures, LeNet: more lost with channels at 80 and 90 % (up to +29.22); ...". What
+    all share is not named, or once, nor a network that `kind` names. Without comparisons, nothing.
+    """
+    found = list(found)
+    if not found:
+        return ""
+    if len({one.level for one in found}) == 1:
+        kind = f"{kind} at {found[0].level}"
+    if len(found) > NAMED and len({one.verdict for one in found}) == 1:
+        return f"{kind}: in all {len(found)} {found[0].verdict}{_largest(found)}."
+    networks: dict[str, list[str]] = {}
+    for network, verdict in product(dict.fromkeys(one.network for one in found), VERDICTS):
+        if mine := [one for one in found if (one.network, one.verdict) == (network, verdict)]:
+            said = f"{verdict} {_names(mine, among=found)}{_largest(mine)}"
+            networks.setdefault(network, []).append(said)
+    if all(network in kind for network in networks):
+        return f"{kind}: {'; '.join(*networks.values())}."
+    parts = [f"{network}: {'; '.join(said)}" for network, said in networks.items()]
+    return f"{kind}, {'; '.join(parts)}."
+
+
+def _names(mine: Iterable[Comparison], among: Sequence[Comparison]) -> str:
+    """Each of some comparisons by what sets it apart: "with a and b at 80 and 90 %"."""
+    levels: dict[str, list[str]] = {}
+    for one in mine:
+        levels.setdefault(one.what, []).append(one.level)
+    together: dict[tuple[str, ...], list[str]] = {}
+    for what, at in levels.items():
+        together.setdefault(tuple(at), []).append(what)
+    if len({one.level for one in among}) == 1:
+        return f"with {in_words(list(levels))}"
+    if len({one.what for one in among}) == 1:
+        return _at(*together)
+    said = [f"{in_words(names)} {_at(at)}" for at, names in together.items()]
+    return f"with {', '.join(said)}"
+
+
+def _at(levels: Sequence[str]) -> str:
+    """Levels with their unit once: "at 80 and 90 %"."""
+    unit = levels[0].partition(" ")[2]
+    return f"at {in_words([level.partition(' ')[0] for level in levels])} {unit}"
+
+
+def _largest(found: Sequence[Comparison]) -> str:
+    """The largest difference in brackets, if differences were shown."""
+    if found[0].verdict not in VERDICTS[:2]:
+        return ""
+    largest = max((one.difference for one in found), key=abs)
+    return f" ({'up to ' if len(found) > 1 else ''}{100 * largest:+z.2f})"
+
+
+def in_words(names: Sequence[str]) -> str:
+    """Names in a sentence: "a, b and c"."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def widths(found: Iterable[Comparison]) -> str:
+    """How wide intervals are that show no difference, in a sentence; empty if there are none."""
+    wide = [
+        100 * (one.interval[1] - one.interval[0])
+        for one in found
+        if one.interval and one.verdict == "no difference shown"
+    ]
+    if not wide:
+        return ""
+    return f"Intervals showing no difference are {min(wide):.1f} to {max(wide):.1f} points wide."
+
+
+def legend(deviation: str, unchanged: str) -> str:
+    """Above tables of comparisons: what their words and numbers mean."""
+    text = (
+        f"Losses are percentage points of test accuracy against the {unchanged} network of the "
+        f"same seed (±: {deviation}); a difference is the first loss minus the second, with its "
+        '95 % interval (Welch), not corrected for many comparisons. "More lost" and "less lost": '
+        'the interval leaves out zero; "no difference shown": it holds zero, so that a difference '
+        'may still exist; "both at chance": no seed of either is three standard errors above the '
+        f"{100 * CHANCE:.2f} % of always naming the commonest digit, so nothing is compared; "
+        '"not tested": single seeds, which have no interval.'
+    )
+    return "\n".join(["## Comparisons", "", *textwrap.wrap(text, 99)])
+
+
+def comparison_table(
+    heading: str, caption: str, labels: Sequence[str], found: Iterable[Comparison]
+) -> str:
+    """A section of comparisons, if any; `labels` head network, what, level and two losses."""
+    head = [*labels, "difference", "95 % interval", "verdict"]
+    rows = [one.cells for one in found]
+    return section(f"### {heading}", caption, head, rows) if rows else ""
+
+
+def section(heading: str, caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A heading, a caption and a table, in Markdown."""
+    lines = [list(head), *map(list, rows)]
+    sizes = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    lines.insert(1, ["-" * size for size in sizes])
+    drawn = [
+        f"| {' | '.join(cell.ljust(size) for cell, size in zip(line, sizes, strict=True))} |"
+        for line in lines
+    ]
+    return "\n".join([heading, "", *textwrap.wrap(caption, 99), "", *drawn])
 
 
 def ratios(
@@ -115,7 +242,9 @@ def ratios(
 
 
 def with_deviation(values: Sequence[float], form: str = ".2f") -> str:
-    """Mean ± standard deviation, the mean formatted as asked: "+1.1 ± 1.2" for "+.1f"."""
+    """Mean ± standard deviation, the mean in a form: "+1.1 ± 1.2" for "+.1f"; "–" of none."""
+    if not values:
+        return "–"
     mean, spread = mean_and_spread(values)
     return f"{mean:{form}}" + ("" if math.isnan(spread) else f" ± {spread:{form.lstrip('+')}}")
 

@@ -29,6 +29,7 @@ from course_lib import data, prune, surgery
 from experiments import _channels
 from experiments._measured import measured, read_back, times
 from experiments._nets import NETS, REDUNDANT, RETRAIN, RETRAIN_EPOCHS, SEEDS, Subject, subject
+from experiments._pruning_details import details
 from experiments._pruning_report import figure, reading
 from experiments.runner import Job, Row
 
@@ -249,4 +250,4 @@ def width_rules(net: str, quick: bool) -> dict[int | str, Callable[[int], int]]:
     return {f"n - {lost}": partial(operator.add, -lost) for lost in range(2 if quick else 8)}
 
 
-__all__ = ["KEY", "SPREAD", "figure", "jobs", "reading"]
+__all__ = ["KEY", "SPREAD", "details", "figure", "jobs", "reading"]

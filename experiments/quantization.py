@@ -36,6 +36,7 @@ from experiments._nets import (
     subject,
     through_file,
 )
+from experiments._quantization_details import details
 from experiments._quantization_report import figure, reading
 from experiments.recipes import CIFAR_NOTE
 from experiments.runner import Job, Row
@@ -260,4 +261,4 @@ def stored(model: nn.Module) -> tuple[nn.Module, int]:
         return read.eval(), path.stat().st_size
 
 
-__all__ = ["KEY", "SPREAD", "figure", "jobs", "reading"]
+__all__ = ["KEY", "SPREAD", "details", "figure", "jobs", "reading"]

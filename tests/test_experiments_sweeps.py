@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import astuple, replace
 from itertools import pairwise, product
+from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
 from course_lib import data, models, prune, quantize, surgery, train
-from course_lib.results import Table
+from course_lib.results import Table, read
 
 # Experiments are run from a checkout, `python -m experiments`, and are not installed.
 from experiments import _channels, _measured, _nets, _spread, pruning, quantization
+from experiments import _pruning_details as pruning_details
 from experiments import _pruning_report as pruning_report
+from experiments import _quantization_details as quantization_details
 from experiments import _quantization_report as quantization_report
 
 EXAMPLE = torch.zeros(1, 1, 28, 28)
+RESULTS = Path(__file__).resolve().parent.parent / "results"
 
 
 @pytest.fixture(scope="module")
@@ -51,25 +59,10 @@ def test_drops_pair_each_row_with_the_unchanged_network_of_its_own_seed() -> Non
     assert _spread.drops(rows, unchanged) == pytest.approx([0.0, 0.01, 0.02])
 
 
-@pytest.mark.parametrize(
-    ("first", "second", "verdict"),
-    [
-        ((0.20, 0.21, 0.22), (0.01, 0.02, 0.03), "larger"),
-        ((0.01, 0.02, 0.03), (0.20, 0.21, 0.22), "smaller"),
-        ((0.01, 0.02, 0.03), (0.02, 0.03, 0.01), "no difference shown"),
-        ((0.9,), (0.1,), "not tested"),
-    ],
-    ids=["above", "below", "equal", "one seed"],
-)
-def test_a_comparison_claims_only_what_the_seeds_support(
-    first: tuple[float, ...], second: tuple[float, ...], verdict: str
-) -> None:
-    assert _spread.compare(first, second).endswith(verdict)
-
-
 def test_points_are_percentage_points_with_the_sample_deviation() -> None:
     assert _spread.points([0.01, 0.03]) == "2.00 ± 1.41"
     assert _spread.points([0.01]) == "1.00"
+    assert _spread.points([]) == _spread.with_deviation([]) == "–"
 
 
 def test_ratios_pair_each_row_with_the_unchanged_network_of_its_own_seed() -> None:
@@ -112,22 +105,107 @@ def test_above_chance_is_three_standard_errors_above_the_commonest_digit(
     assert _spread.above_chance({"accuracy": accuracy, "test_images": images}) == above
 
 
-def test_comparisons_are_sorted_by_what_the_seeds_support() -> None:
-    good, same, bad = seeds_of(0.9, 0.91, 0.92), seeds_of(0.92, 0.9, 0.91), seeds_of(0.5, 0.5, 0.5)
-    pairs = {"a": (good, same), "b": (good, bad), "c": (bad, good), "none": ([], good)}
-    said = _spread.verdicts(pairs, seeds_of(1.0, 1.0, 1.0)).split("; ")
-    assert said[0] == "more lost with c +41.00 (38.52 to 43.48)"
-    assert said[1] == "less lost with b -41.00 (-43.48 to -38.52)"
-    assert said[2].startswith("no difference shown with a +0.00 (-")
-    assert len(said) == 3
+def compared(*accuracies: tuple[tuple[float, ...], tuple[float, ...]]) -> list[_spread.Comparison]:
+    """Comparisons of networks called 0, 1, ... at 8 bits, by the accuracies of their seeds."""
+    pairs = {
+        ("net", str(index), "8 bits"): (seeds_of(*first), seeds_of(*second))
+        for index, (first, second) in enumerate(accuracies)
+    }
+    return _spread.compared(pairs, seeds_of(1.0, 1.0, 1.0))
 
 
-def test_two_networks_at_chance_are_not_compared() -> None:
-    low, high = seeds_of(0.09, 0.0901, 0.0902), seeds_of(0.1135, 0.1134, 0.1133)
-    unchanged = seeds_of(1.0, 1.0, 1.0)
-    assert _spread.verdicts({"a": (low, high)}, unchanged) == "both at chance with a"
-    one_better = seeds_of(0.1135, 0.1134, 0.2)
-    assert "no difference shown" in _spread.verdicts({"a": (low, one_better)}, unchanged)
+GOOD, SAME, BAD = (0.9, 0.91, 0.92), (0.92, 0.9, 0.91), (0.5, 0.5, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("pair", "numbers"),
+    [
+        ((BAD, GOOD), ["+41.00", "38.52 to 43.48", "more lost"]),
+        ((GOOD, BAD), ["-41.00", "-43.48 to -38.52", "less lost"]),
+        ((GOOD, SAME), ["+0.00", "-2.27 to 2.27", "no difference shown"]),
+        ((BAD, (0.9,)), ["+40.00", "–", "not tested"]),
+        (((0.09, 0.0901), (0.1135, 0.1134)), ["–", "–", "both at chance"]),
+    ],
+    ids=["more", "less", "equal", "one seed", "chance"],
+)
+def test_a_comparison_claims_only_what_the_seeds_support(
+    pair: tuple[tuple[float, ...], tuple[float, ...]], numbers: list[str]
+) -> None:
+    (found,) = compared(pair)
+    assert found.cells[-3:] == numbers
+    assert found.cells[:3] == ["net", "0", "8 bits"]
+
+
+def test_the_losses_of_both_stand_beside_their_difference() -> None:
+    assert compared((BAD, GOOD))[0].cells[3:5] == ["50.00 ± 0.00", "9.00 ± 1.00"]
+
+
+def test_what_has_no_rows_is_not_compared() -> None:
+    assert compared(((), GOOD), (GOOD, ())) == []
+
+
+def test_one_seed_above_chance_is_enough_to_compare() -> None:
+    (found,) = compared(((0.09, 0.0901, 0.0902), (0.1135, 0.1134, 0.2)))
+    assert found.verdict == "no difference shown"
+
+
+def comparison(
+    network: str, what: str, level: str, first: tuple[float, ...], second: tuple[float, ...]
+) -> _spread.Comparison:
+    return _spread.Comparison(network, what, level, first, second, at_chance=False)
+
+
+def test_a_summary_names_every_comparison_under_its_verdict() -> None:
+    more, most = (0.95, 0.951, 0.952), (0.96, 0.961, 0.962)
+    found = [
+        comparison("A", what, level, first, SAME)
+        for what, level, first in (
+            ("channels", "80 %", more),
+            ("channels", "90 %", most),
+            ("shares", "80 %", more),
+            ("shares", "90 %", more),
+            ("shares", "95 %", SAME),
+        )
+    ]
+    assert _spread.summary("Structures", found[:2] + found[4:]) == (
+        "Structures, A: more lost with channels at 80 and 90 % (up to +5.10); "
+        "no difference shown with shares at 95 %."
+    )
+    fewer = [comparison("A", "x", level, SAME, b) for level, b in (("8 %", more), ("9 %", most))]
+    assert _spread.summary("Kind", fewer) == "Kind, A: less lost at 8 and 9 % (up to -5.10)."
+    assert "with channels and shares at 80 and 90 % (up" in _spread.summary("Kind", found[:4])
+    assert "with channels at 80 and 90 %, shares at 80 % (up" in _spread.summary("Kind", found[:3])
+
+
+def test_a_summary_says_once_what_all_comparisons_share() -> None:
+    one_level = [comparison("A", what, "4 bits", GOOD, SAME) for what in "xy"]
+    one_level.append(comparison("B", "x", "4 bits", GOOD, BAD))
+    assert _spread.summary("Criteria", one_level) == (
+        "Criteria at 4 bits, A: no difference shown with x and y; B: more lost with x (+41.00)."
+    )
+    one_what = [comparison("A", "QAT", f"{bits} bits", GOOD, SAME) for bits in (8, 4)]
+    assert _spread.summary("A in the loop", one_what) == (
+        "A in the loop: no difference shown at 8 and 4 bits."
+    )
+
+
+def test_a_summary_of_many_alike_is_their_number() -> None:
+    found = [comparison("A", str(index), "4 bits", GOOD, SAME) for index in range(5)]
+    assert _spread.summary("Kind", found) == "Kind at 4 bits: in all 5 no difference shown."
+    assert _spread.summary("Kind", []) == ""
+
+
+def test_widths_are_of_the_intervals_that_show_no_difference() -> None:
+    assert _spread.widths(compared((GOOD, SAME), (GOOD, BAD), (BAD, (0.9,)))) == (
+        "Intervals showing no difference are 4.5 to 4.5 points wide."
+    )
+    assert _spread.widths(compared((GOOD, BAD))) == ""
+
+
+def test_a_section_is_a_heading_a_caption_and_a_table() -> None:
+    assert _spread.section("## Files", "In bytes.", ("net", "n"), [["a", "1,234"]]) == (
+        "## Files\n\nIn bytes.\n\n| net | n     |\n| --- | ----- |\n| a   | 1,234 |"
+    )
 
 
 def test_the_last_level_above_chance_has_one_network_above_it_in_every_seed() -> None:
@@ -361,7 +439,7 @@ def test_times_come_for_every_model_and_batch(about: _nets.Subject) -> None:
     [(64, "multiples of 16"), (72, "multiples of 8"), (70, "other even"), (71, "odd")],
 )
 def test_widths_are_named_by_their_largest_power_of_two(width: int, kind: str) -> None:
-    assert pruning_report.kind_of_width(width) == kind
+    assert pruning_details.kind_of_width(width) == kind
 
 
 def test_time_beyond_the_line_is_found_where_it_was_put() -> None:
@@ -369,7 +447,7 @@ def test_time_beyond_the_line_is_found_where_it_was_put() -> None:
         {"kept": str(w), "macs": 100 * w, "cpu_ms": (1 + 0.001 * w) * (1.1 if w % 2 else 1.0)}
         for w in range(64, 96)
     ]
-    found = pruning_report.width_residuals(rows)
+    found = pruning_details.width_residuals(rows)
     assert found["odd"] - found["other even"] == pytest.approx(0.1 / 1.05, abs=0.01)
     assert found["multiples of 16"] == pytest.approx(found["multiples of 8"], abs=0.01)
 
@@ -406,23 +484,26 @@ def test_schedules_are_compared_where_one_is_above_chance() -> None:
         pruning_row(0.1, schedule=schedule, sparsity=sparsity, structure="unstructured_layer")
         for schedule, sparsity in product(("one_shot_retrained", "iterative", "gradual"), levels)
     ]
-    said = pruning_report._schedules(table_of(over_seeds(dense, *rows)), _nets.EFFICIENT)
-    assert "more lost with iterative for channels at 90 % +40.00" in said
-    assert "both at chance with iterative for equal shares" in said
+    found = pruning_details.schedules(table_of(over_seeds(dense, *rows)))
+    verdicts = {(one.what, one.level): one.verdict for one in found}
+    assert verdicts["iterative for channels", "90 %"] == "more lost"
+    assert verdicts["iterative for equal shares", "80 %"] == "both at chance"
+    assert len(found) == 3
 
 
 def test_structures_are_compared_with_their_intervals() -> None:
     dense = pruning_row(0.99, study="dense", schedule="none")
     rows = [pruning_row(0.85), pruning_row(0.12, structure="unstructured_global")]
-    said = pruning_report._structures(table_of(over_seeds(dense, *rows)), _nets.EFFICIENT)
-    assert "less lost with channels at 90 % -73.00 (-73.02 to -72.98)" in said
+    (found,) = pruning_details.structures(table_of(over_seeds(dense, *rows)))
+    assert found.cells[:3] == ["MobileNet", "channels", "90 %"]
+    assert found.cells[-3:] == ["-73.00", "-73.02 to -72.98", "less lost"]
 
 
 def test_the_words_for_the_times_say_where_they_rise_again() -> None:
     dense = {"study": "dense", "schedule": "none", "criterion": "none", "cpu_ms": 2.0}
     times = {"channels": (1.6, 1.2, 1.7), "unstructured_global": (2.0, 1.9, 2.1)}
     rows = []
-    for net in pruning_report.NAMES:
+    for net in pruning_details.NAMES:
         rows.append(pruning_row(0.9, **dense | {"net": net}))
         for structure, found in times.items():
             for sparsity, cpu_ms in zip((0.8, 0.9, 0.95), found, strict=True):
@@ -471,7 +552,7 @@ def test_losses_are_of_the_rows_asked_for_and_not_of_folded_ones() -> None:
         quantization_row(accuracy=0.4, range="mse"),
     ]
     table = Table("quantization", tuple(rows[0]), tuple(rows))  # type: ignore[arg-type]
-    lost = lambda whole, **wanted: quantization_report.losses(
+    lost = lambda whole, **wanted: quantization_details.losses(
         table, _nets.EFFICIENT, 4, whole, **wanted
     )
     assert lost(True) == pytest.approx([0.1])
@@ -485,7 +566,7 @@ FLOAT = {"method": "none", "scheme": "float", "bits": 32, "activation_bits": 32,
 
 
 def qat_table() -> Table:
-    rows = [quantization_row(**FLOAT, net=net) for net in quantization_report.NAMES]
+    rows = [quantization_row(**FLOAT, net=net) for net in quantization_details.NAMES]
     accuracies = {8: (0.98, 0.99), 4: (0.95, 0.95), 3: (0.9, 0.5), 2: (0.1, 0.09)}
     for bits, pair in accuracies.items():
         for method, accuracy in zip(("qat", "ptq"), pair, strict=True):
@@ -495,11 +576,15 @@ def qat_table() -> Table:
 
 
 def test_training_in_the_loop_is_compared_bit_by_bit_with_intervals() -> None:
-    said = quantization_report._in_the_loop(qat_table())
-    assert "more lost with MobileNet at 8 bits +1.00 (0.98 to 1.02)" in said
-    assert "less lost with MobileNet at 3 bits -40.00 (-40.02 to -39.98)" in said
-    assert "no difference shown with MobileNet at 4 bits +0.00" in said
-    assert "both at chance with MobileNet at 2 bits" in said
+    found = quantization_details.trained_against_not(qat_table(), _nets.EFFICIENT)
+    assert [(one.level, one.verdict) for one in found] == [
+        ("8 bits", "more lost"),
+        ("4 bits", "no difference shown"),
+        ("3 bits", "less lost"),
+        ("2 bits", "both at chance"),
+    ]
+    assert found[0].cells[-3:-1] == ["+1.00", "0.98 to 1.02"]
+    assert found[2].cells[-3:-1] == ["-40.00", "-40.02 to -39.98"]
 
 
 def test_the_figure_claims_gains_only_where_they_are_shown() -> None:
@@ -507,7 +592,7 @@ def test_the_figure_claims_gains_only_where_they_are_shown() -> None:
     assert said.endswith("for LeNet-300-100 nowhere and for MobileNet at 3 bits")
 
 
-def test_checkpoints_are_read_with_the_images_they_were_tested_on() -> None:
+def test_checkpoints_stand_beside_the_images_they_were_tested_on() -> None:
     few = {"dataset": "cifar10 (copies)", "test_images": 2000}
     rows = [quantization_row(**FLOAT)]
     for net, where in (("lenet_5", {}), ("resnet20", few), ("vgg_cifar", few)):
@@ -515,8 +600,133 @@ def test_checkpoints_are_read_with_the_images_they_were_tested_on() -> None:
             quantization_row(**FLOAT | where, net=net),
             quantization_row(**where, net=net, bits=8, activation_bits=8, accuracy=0.989),
         ]
+    said = quantization_details._checkpoints(table_of(rows))
+    assert [cells_of(line) for line in said.splitlines()[-3:]] == [
+        ["lenet_5", "mnist", "10,000", "0.01", "0.10"],
+        ["resnet20", "cifar10 (copies)", "2,000", "0.05", "0.10"],
+        ["vgg_cifar", "cifar10 (copies)", "2,000", "0.05", "0.10"],
+    ]
     assert quantization_report._checkpoints(table_of(rows)) == (
-        "Checkpoints with one seed, weights and activations, on the same 10,000 test images of "
-        "mnist: lenet_5 0.10 at 8 bits; on the first 2,000 test images of cifar10 (copies), where "
-        "one image is 0.05 points: resnet20 0.10 at 8 bits, vgg_cifar 0.10 at 8 bits."
+        "One-seed checkpoints lose 0.10 to 0.10 at 8 bits."
     )
+
+
+# What is written about the tables in results/
+
+MODULES = pytest.mark.parametrize(
+    "module", [pruning, quantization], ids=["pruning", "quantization"]
+)
+
+
+def of_results(module: ModuleType) -> Table:
+    return read(RESULTS / f"{module.__name__.rpartition('.')[2]}.csv")
+
+
+def cells_of(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def comparisons_in(details: str) -> list[list[str]]:
+    """The rows of all tables of comparisons."""
+    rows = [cells_of(line) for line in details.splitlines() if line.startswith("|")]
+    return [row for row in rows if row[-1] in _spread.VERDICTS]
+
+
+def kinds_in(module: ModuleType, table: Table) -> list[list[_spread.Comparison]]:
+    """What is compared, by the kinds that the reading sums up."""
+    if module is pruning:
+        kinds = ("structures", "criteria", "schedules", "networks")
+        return [getattr(pruning_details, kind)(table) for kind in kinds]
+    nets = quantization_details.NAMES
+    in_the_loop = [quantization_details.trained_against_not(table, net) for net in nets]
+    both = quantization_details.networks(table), quantization_details.scales(table)
+    return [*both, [one for found in in_the_loop for one in found]]
+
+
+@pytest.mark.parametrize(("module", "limit"), [(pruning, 350), (quantization, 300)])
+def test_a_reading_is_one_paragraph_that_can_be_read(module: ModuleType, limit: int) -> None:
+    said = module.reading(of_results(module))
+    assert len(said.split()) <= limit
+    assert "\n" not in said
+    for part in ("over 3 seeds", "not corrected for many comparisons", "tables below"):
+        assert part in said
+    assert len(said.partition("Not shown: ")[2].split()) > 30
+
+
+@MODULES
+def test_every_comparison_stands_once_in_the_details(module: ModuleType) -> None:
+    table = of_results(module)
+    written = comparisons_in(module.details(table))
+    assert written == [one.cells for found in kinds_in(module, table) for one in found]
+    names = [tuple(row[:3]) for row in written]
+    assert len(names) == len(set(names))
+
+
+@MODULES
+def test_what_the_reading_says_stands_in_the_details(module: ModuleType) -> None:
+    table = of_results(module)
+    said, rows = module.reading(table), comparisons_in(module.details(table))
+    verdicts = {row[-1] for row in rows}
+    assert {verdict for verdict in _spread.VERDICTS if verdict in said} == verdicts
+    shown = re.findall(r"(more lost|less lost)[^;]*?\((?:up to )?([-+][\d.]+)\)", said)
+    assert len(shown) >= 5
+    for verdict, number in shown:
+        assert [row for row in rows if (row[-1], row[-3]) == (verdict, number)], (verdict, number)
+    for found in kinds_in(module, table):
+        assert _spread.summary("", found).partition(": ")[2] in said
+
+
+def quick_version(module: ModuleType) -> Table:
+    """The rows of a full table that `--quick` makes, too."""
+    if module is pruning:
+        plans = [*pruning.one_shot_plans(True), *pruning.retrained_plans(True)]
+        made = {(*plan.labels.values(), level) for plan in plans for level in plan.sparsities}
+        made |= {("magnitude", "channels", "one_shot", kept) for kept in ("63", "64")}
+        made |= {("magnitude", "channels", "one_shot", kept) for kept in ("n - 0", "n - 1")}
+        made |= {("none", "none", schedule, 0.0) for schedule in ("none", "retrained")}
+        columns = ("criterion", "structure", "schedule")
+    else:
+        settings = {"ptq": [*quantization.ptq_settings(True)]}
+        settings["qat"] = quantization.qat_settings("symmetric", True)
+        made = {(method, *astuple(s)) for method, found in settings.items() for s in found}
+        made |= {("none", *row[1:]) for row in made if row[1] == "float"}
+        columns = ("method", *quantization.SETTING)
+    table = of_results(module)
+
+    def label(row: Mapping[str, Any]) -> tuple[object, ...]:
+        found = [row[column] for column in columns]
+        if module is pruning:
+            return *found, row["kept"] if row["study"] == "widths" else row["sparsity"]
+        return *found[:-1], "kept" if row["batch_norm"] == "none" else row["batch_norm"]
+
+    rows = [
+        r for r in table.rows if r["seed"] == 0 and r["net"] in _nets.NETS and label(r) in made
+    ]
+    return Table(table.name, table.columns, tuple(rows))
+
+
+@MODULES
+def test_the_quick_version_can_be_written_about(module: ModuleType) -> None:
+    table = quick_version(module)
+    assert 20 < len(table) < 100
+    written = comparisons_in(module.details(table))
+    assert {row[-1] for row in written} <= {"not tested", "both at chance"}
+    said = module.reading(table)
+    assert "not tested" in said
+    assert "  " not in said
+    assert module.figure(table)
+
+
+def test_the_times_and_bytes_in_the_reading_stand_in_the_details() -> None:
+    table = of_results(pruning)
+    said = pruning.reading(table)
+    rows = [cells_of(line) for line in pruning.details(table).splitlines() if "|" in line]
+    cut = [row for row in rows if row[1:3] == ["channels cut out", "batch of 256"]]
+    assert len(cut) == 2
+    for row in cut:
+        assert f"{min(cell.split()[0] for cell in row[3:])} ({row[0]}, at " in said
+    files = [row[6] for row in rows if row[1] in ("channels", "one ranking") and len(row) == 9]
+    by_channels, by_zeros = (" and ".join(files[first::2]) for first in (0, 1))
+    assert f"{by_channels} times smaller by channels, {by_zeros} by zeros" in said
+    (narrower,) = (row for row in rows if row[0] == "1")
+    assert f"takes {narrower[1]} time for {narrower[3]} multiply-adds" in said
