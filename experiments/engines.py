@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from course_lib import binary, codec, cost, data, deploy, measure, models, plot, prune, sparse
 from course_lib.results import Table
+from experiments.recipes import CIFAR_NOTE
 from experiments.runner import SCRATCH, Job, Row
 
 KEY = ("net", "batch", "engine")
@@ -32,6 +33,7 @@ NETS = {
     "mobilenet_0500": "cifar10",
 }
 BATCHES = (1, 64)
+JUDGED, QUICK_JUDGED = 1024, 128  # validation images on which the answers are compared
 SPARSITY = 0.9
 AGREES = 0.9  # of the answers, or the reading says so
 QUICK_ENGINES = ("eager", "folded", "onnxruntime", "onnxruntime_int8")
@@ -49,16 +51,22 @@ def jobs(quick: bool) -> list[Job]:
 
 def _compare(net: str, dataset: str, batch: int, quick: bool) -> Iterable[Row]:
     model = models.pretrained(net)
-    images = data.load(dataset).validation
-    example = images.inputs(slice(batch))
-    # Inputs that calibrate ranges are training data; the example is not among them.
+    judged = data.load(dataset).validation.inputs(slice(QUICK_JUDGED if quick else JUDGED))
+    example = judged[:batch]
+    # Inputs that calibrate ranges are training data; what is judged is not among them.
     calibration = data.load(dataset).train.inputs(slice(256))
     engines = QUICK_ENGINES if quick else None
     repeats = 20 if quick else 100
     macs = cost.count(model, example[:1]).macs
-    shared = {"dataset": dataset, "seed": 0, "macs": macs, "repeats": repeats}
+    shared = {
+        "dataset": CIFAR_NOTE if dataset == "cifar10" else dataset,
+        "judged_images": len(judged),
+        "seed": 0,
+        "macs": macs,
+        "repeats": repeats,
+    }
     for row in deploy.compare_engines(
-        model, example, engines, calibration=calibration, repeats=repeats
+        model, example, engines, calibration=calibration, judged=judged, repeats=repeats
     ):
         yield shared | {
             "engine": row.engine,
@@ -73,7 +81,9 @@ def _compare(net: str, dataset: str, batch: int, quick: bool) -> Iterable[Row]:
             "note": row.note,
         }
     for name, build in (("sparse", _sparse), ("binary", _binary)):
-        yield shared | {"engine": name} | _own_engine(name, *build(model), example, repeats)
+        yield (
+            shared | {"engine": name} | _own_engine(name, *build(model), example, judged, repeats)
+        )
 
 
 def _sparse(model: nn.Module) -> tuple[nn.Module, nn.Module]:
@@ -91,11 +101,18 @@ def _binary(model: nn.Module) -> tuple[nn.Module, nn.Module]:
 
 
 def _own_engine(
-    name: str, model: nn.Module, reference: nn.Module, example: Tensor, repeats: int
+    name: str,
+    model: nn.Module,
+    reference: nn.Module,
+    example: Tensor,
+    judged: Tensor,
+    repeats: int,
 ) -> Row:
     run: Callable[[Tensor], Tensor] = torch.inference_mode()(model)
+    parts = judged.split(len(example))
     with torch.inference_mode():
-        expected, output = reference(example), model(example)
+        expected = torch.cat([reference(part) for part in parts])
+        output = torch.cat([model(part) for part in parts])
     time = measure.latency(run, example, repeats=repeats, threads=torch.get_num_threads())
     SCRATCH.mkdir(parents=True, exist_ok=True)
     path = SCRATCH / f"engine-{name}.bin"
@@ -120,35 +137,32 @@ def _ms(seconds: float | None) -> float | None:
     return None if seconds is None else seconds * 1e3
 
 
-def _ratios(table: Table, batch: int) -> dict[str, list[float]]:
-    """For every engine, its time over eager's, one value per network."""
-    rows: list[Row] = [dict(row) for row in table.rows]
-    eager = {
-        row["net"]: row["latency_ms"]
-        for row in rows
-        if row["engine"] == "eager" and row["batch"] == batch
-    }
+def _ratios(rows: list[Row], batch: int, column: str) -> dict[str, list[float]]:
+    """For every other engine, `column` over eager's, one value per network."""
+    here = [row for row in rows if row["batch"] == batch]
+    eager = {row["net"]: row[column] for row in here if row["engine"] == "eager"}
     ratios: dict[str, list[float]] = {}
-    for row in rows:
-        if row["batch"] == batch and row["latency_ms"] and eager.get(row["net"]):
-            ratios.setdefault(row["engine"], []).append(row["latency_ms"] / eager[row["net"]])
+    for row in here:
+        if row["engine"] != "eager" and row[column] is not None and eager.get(row["net"]):
+            ratios.setdefault(row["engine"], []).append(row[column] / eager[row["net"]])
     return ratios
+
+
+def _spans(rows: list[Row], batch: int, column: str) -> str:
+    return ", ".join(
+        f"{engine} {min(values):.2f} to {max(values):.2f}"
+        for engine, values in _ratios(rows, batch, column).items()
+    )
 
 
 def reading(table: Table) -> str:
     """What the table says."""
-    said = []
-    for batch in BATCHES:
-        spans = "; ".join(
-            f"{engine} {min(values):.2f} to {max(values):.2f}"
-            for engine, values in _ratios(table, batch).items()
-            if engine != "eager"
-        )
-        said.append(f"at batch {batch}: {spans}")
     rows: list[Row] = [dict(row) for row in table.rows]
+    many = max(BATCHES)
+    times = ". ".join(f"at batch {b}: {_spans(rows, b, 'latency_ms')}" for b in BATCHES)
     failed = [f"{row['net']} in {row['engine']}" for row in rows if not row["latency_ms"]]
     other = [
-        f"{row['net']} in {row['engine']} at batch {row['batch']} ({row['agreement']:.0%})"
+        f"{row['net']} in {row['engine']} at batch {row['batch']} ({row['agreement']:.1%})"
         for row in rows
         if row["agreement"] is not None and row["agreement"] < AGREES
     ]
@@ -157,9 +171,15 @@ def reading(table: Table) -> str:
         for row in rows
         if row["latency_ms"]
     )
+    judged = sorted({row["judged_images"] for row in rows})
+    copies = ", of JPEG-compressed copies for CIFAR-10" if "JPEG" in str(table.rows) else ""
     return (
-        f"Time relative to eager PyTorch, lowest to highest network, {'. '.join(said)}. "
-        f"The middle half of the repetitions spreads over at most {wide:.0%} of the median. "
+        f"Time relative to eager PyTorch, lowest to highest network, {times}. The middle half of "
+        f"the repetitions spreads over at most {wide:.0%} of the median. Bytes of the file "
+        f"relative to eager's: {_spans(rows, 1, 'size_bytes')}. Most memory that a call took, "
+        f"relative to eager's, at batch {many}: {_spans(rows, many, 'peak_memory_bytes')} (0 is "
+        f"less than one page of the system's). Answers were compared on "
+        f"{' and '.join(f'{n:,}' for n in judged)} validation images{copies}. "
         + (f"Without a number: {', '.join(failed)}. " if failed else "")
         + (f"Fewer than {AGREES:.0%} of eager's answers: {', '.join(other)}. " if other else "")
         + "One thread of one processor: nothing here says how the engines rank on a phone, on a "
@@ -188,4 +208,7 @@ def figure(table: Table) -> tuple[Figure, str]:
         axis.set(yscale="log", title=f"batch {batch}", ylabel="latency (ms)")
         axis.set_xticks(range(len(nets)), nets, rotation=25, ha="right")
     axes[0][-1].legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    return fig, "Latency in milliseconds of each network in each engine, at batch 1 and 64"
+    return fig, (
+        "Median latency in milliseconds of each network in each engine, at batch 1 and 64; the "
+        "spread of the repetitions is in the table"
+    )

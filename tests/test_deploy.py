@@ -296,6 +296,14 @@ class DecidesAroundNorm(Branches):
         (lambda: deploy.compare_engines(nn.ReLU(), randn(2), ["gpu"]), ValueError, "gpu"),
         (lambda: deploy.compare_engines(nn.ReLU(), randn(2), "eager"), TypeError, "engines"),
         (lambda: deploy.compare_engines(nn.ReLU(), randn(0)), ValueError, "example"),
+        (lambda: deploy.compare_engines(nn.ReLU(), torch.tensor(1.0)), ValueError, "example"),
+        (lambda: deploy.compare_engines(nn.ReLU(), randn(2), judged=randn(3)), ValueError, "judg"),
+        (lambda: deploy.compare_engines(nn.ReLU(), randn(2), judged=randn(0)), ValueError, "judg"),
+        (
+            lambda: deploy.compare_engines(nn.ReLU(), randn(2, 3), judged=randn(2, 4)),
+            ValueError,
+            r"judged must hold a multiple of 2 inputs of shape \(3,\)",
+        ),
         (lambda: deploy.compare_engines(nn.ReLU(), randn(1), repeats=0), ValueError, "repeats"),
         (lambda: deploy.compare_engines(nn.ReLU(), randn(1), threads=0), ValueError, "threads"),
         (lambda: deploy.compare_engines(nn.ReLU(), torch.tensor([torch.nan])), ValueError, "exam"),
@@ -448,6 +456,35 @@ def test_float_engines_are_exact_and_int8_ones_agree(rows: tuple[deploy.EngineRo
             assert row.max_abs_error < 1e-5
             assert row.agreement == 1
     assert by_name["folded"].size_bytes < by_name["eager"].size_bytes
+
+
+def test_what_is_judged_is_more_than_what_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that answers otherwise for the last of six inputs, which come two at a time."""
+    sizes: list[int] = []
+
+    def build(job: deploy.engines.Job) -> deploy.engines.Engine:
+        buffer = torch.empty(2, 3)  # the same for all its answers, as some engines have it
+
+        def run(inputs: torch.Tensor) -> torch.Tensor:
+            sizes.append(len(inputs))
+            buffer.copy_(job.model(inputs).detach())
+            buffer[inputs[:, 0] > 4] = torch.tensor([0.0, 0.0, 9.0])
+            return buffer
+
+        return deploy.engines.Engine(run, run, 1, "made up")
+
+    monkeypatch.setitem(deploy.engines.BUILDERS, "folded", build)
+    inputs = torch.arange(6.0).view(6, 1).repeat(1, 3)
+    inputs[:, 1] += 1  # the middle one is eager's answer
+    (row,) = deploy.compare_engines(
+        nn.Identity(), inputs[:2], ["folded"], judged=inputs, warmup=0, repeats=1
+    )
+    assert set(sizes) == {2}
+    assert row.agreement == pytest.approx(5 / 6)
+    assert row.max_abs_error == 6  # of the last input, (5, 6, 5)
+    assert row.note == "the output is not eager's"
+    (row,) = deploy.compare_engines(nn.Identity(), inputs[:2], ["folded"], warmup=0, repeats=1)
+    assert (row.agreement, row.max_abs_error) == (1, 0)
 
 
 def test_rows_are_frozen_and_flat_enough_for_csv(rows: tuple[deploy.EngineRow, ...]) -> None:

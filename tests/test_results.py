@@ -18,7 +18,7 @@ from experiments import runner
 from experiments.__main__ import NAMES, main
 from experiments._contestants import Contest
 from experiments.recipes import RECIPES
-from experiments.runner import Job
+from experiments.runner import Job, Row
 
 STAMP = ("seconds", "hardware", "threads", "torch", "python", "commit")
 ROOT = Path(__file__).resolve().parent.parent
@@ -215,14 +215,38 @@ def test_a_quick_run_has_the_columns_of_the_full_table(name: str, tmp_path: Path
         assert set(table.columns) <= set(read(full).columns)
 
 
-def test_the_reading_of_the_engines_names_those_that_answer_otherwise():
-    row = {"net": "n", "batch": 1, "latency_ms": 1.0, "latency_q1_ms": 1.0, "latency_q3_ms": 1.0}
-    rows = tuple(
-        {**row, "engine": engine, "agreement": agreement}
-        for engine, agreement in (("eager", 1.0), ("close", 0.95), ("wrong", 0.08))
+def engine_rows() -> tuple[Row, ...]:
+    row = {"net": "n", "latency_ms": 2.0, "latency_q1_ms": 2.0, "latency_q3_ms": 2.5}
+    row |= {"size_bytes": 1000, "peak_memory_bytes": 4096, "judged_images": 1024}
+    other = {"latency_ms": 1.0, "latency_q1_ms": 1.0, "latency_q3_ms": 1.0, "size_bytes": 250}
+    return tuple(
+        row | {"batch": batch, "dataset": "cifar10 (JPEG-compressed copies)"} | cells
+        for batch in (1, 64)
+        for cells in (
+            {"engine": "eager", "agreement": 1.0},
+            {"engine": "close", "agreement": 0.95, "peak_memory_bytes": 0} | other,
+            {"engine": "wrong", "agreement": 0.08 / batch} | other,
+        )
     )
+
+
+def test_the_reading_of_the_engines_names_those_that_answer_otherwise():
+    rows = engine_rows()
     text = experiment("engines").reading(Table("engines", tuple(rows[0]), rows))
-    assert "Fewer than 90% of eager's answers: n in wrong at batch 1 (8%)." in text
+    assert (
+        "Fewer than 90% of eager's answers: n in wrong at batch 1 (8.0%), n in wrong at batch 64 "
+        "(0.1%)." in text
+    )
+    assert "compared on 1,024 validation images, of JPEG-compressed copies for CIFAR-10." in text
+
+
+def test_the_reading_of_the_engines_compares_time_bytes_and_memory_with_eager():
+    rows = engine_rows()
+    text = experiment("engines").reading(Table("engines", tuple(rows[0]), rows))
+    assert "at batch 1: close 0.50 to 0.50, wrong 0.50 to 0.50" in text
+    assert "at most 25% of the median" in text
+    assert "relative to eager's: close 0.25 to 0.25, wrong 0.25 to 0.25" in text
+    assert "at batch 64: close 0.00 to 0.00, wrong 1.00 to 1.00 (0 is" in text
 
 
 def test_results_come_from_the_folder_that_the_environment_names(

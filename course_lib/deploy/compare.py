@@ -34,7 +34,7 @@ class EngineRow:
     size_bytes: what the engine's file weighs: safetensors for eager, folded and compiled models,
         the .pt2 archive for an exported one, the .onnx file for ONNX Runtime.
     peak_memory_bytes: most memory that a call took beyond what was held before it (the weights).
-    max_abs_error: largest absolute difference from eager's output on the example.
+    max_abs_error: largest absolute difference from eager's output on what is judged.
     agreement: fraction of the rows of the output (last axis) whose largest entry is eager's.
     note: empty, or why there are no numbers, or that a float engine's output is wrong.
     batch: first dimension of the example. threads: what one operator could use.
@@ -67,6 +67,7 @@ def compare_engines(
     engines: Sequence[str] | None = None,
     *,
     calibration: Tensor | None = None,
+    judged: Tensor | None = None,
     warmup: int = 5,
     repeats: int = 30,
     threads: int = 1,
@@ -77,11 +78,13 @@ def compare_engines(
         torch.compile (which may take a minute), "export" torch.export; the int8 engines quantize
         statically and dynamically.
     calibration: inputs [M, ...] for static int8 quantization; None takes the example.
+    judged: inputs [M, ...] on which error and agreement with eager are measured, N at a time, M a
+        multiple of N; None takes the example, of which one image says little.
     warmup, repeats, threads: as in `measure.latency`, for every engine alike.
 
     The model, on the CPU, is not changed. An engine that is not installed or cannot run it has a
     row that says why. Raises TypeError/ValueError for an unknown engine, an empty example, bad
-    counts, or a model that is not on the CPU or does not return one finite tensor.
+    counts or shapes, or a model that is not on the CPU or does not return one finite tensor.
     """
     check_model(model)
     if placement(model)[0].type != "cpu":
@@ -89,15 +92,17 @@ def compare_engines(
     check_tensor("example", example, nonempty=True, finite=True)
     calibration = example if calibration is None else calibration
     check_tensor("calibration", calibration, nonempty=True, finite=True)
+    judged = example if judged is None else judged
+    _check_judged(judged, example)
     names = _check_engines(engines)
     check_int("warmup", warmup, minimum=0)
     check_int("repeats", repeats)
     with pinned_threads(threads), tempfile.TemporaryDirectory() as folder:
         job = Job(copy.deepcopy(model).eval(), example, calibration, Path(folder), threads)
-        reference = _reference(job)
+        reference = _reference(job, judged)
         machine: dict[str, Any] = {**hardware(), "threads": threads}
         return tuple(
-            _row(name, job, reference, warmup, repeats, machine | {"batch": example.shape[0]})
+            _row(name, job, judged, reference, warmup, repeats, machine | {"batch": len(example)})
             for name in names
         )
 
@@ -128,12 +133,18 @@ def engine_table(rows: Sequence[EngineRow]) -> str:
 
 
 def _row(
-    name: str, job: Job, reference: Tensor, warmup: int, repeats: int, setting: dict[str, Any]
+    name: str,
+    job: Job,
+    judged: Tensor,
+    reference: Tensor,
+    warmup: int,
+    repeats: int,
+    setting: dict[str, Any],
 ) -> EngineRow:
     row = EngineRow(engine=name, **setting)
     try:
         engine = BUILDERS[name](job)
-        output = engine.run(job.example)
+        output = torch.cat([engine.run(part).clone() for part in judged.split(len(job.example))])
         if output.shape != reference.shape:
             raise ValueError(
                 f"The output has shape {tuple(output.shape)}, not {tuple(reference.shape)}."
@@ -169,14 +180,28 @@ def _measured(row: EngineRow, engine: Engine, job: Job, warmup: int, repeats: in
     )
 
 
-def _reference(job: Job) -> Tensor:
-    """Eager's output on the example, float64."""
-    with torch.inference_mode():
-        output = job.model(job.example)
-    check_tensor("The output of model", output, nonempty=True, floating=True, finite=True)
-    if output.ndim == 0:
-        raise ValueError("The output of model must be [N, ...], got a single number.")
-    return output.double().clone()
+def _reference(job: Job, judged: Tensor) -> Tensor:
+    """Eager's output on what is judged, float64."""
+    outputs = []
+    for part in judged.split(len(job.example)):
+        with torch.inference_mode():
+            output = job.model(part)
+        check_tensor("The output of model", output, nonempty=True, floating=True, finite=True)
+        if output.ndim == 0:
+            raise ValueError("The output of model must be [N, ...], got a single number.")
+        outputs.append(output.double().clone())
+    return torch.cat(outputs)
+
+
+def _check_judged(judged: Tensor, example: Tensor) -> None:
+    check_tensor("judged", judged, nonempty=True, finite=True)
+    if example.ndim == 0:
+        raise ValueError("example must be [N, ...], got a single number.")
+    if judged.shape[1:] != example.shape[1:] or len(judged) % len(example):
+        raise ValueError(
+            f"judged must hold a multiple of {len(example)} inputs of shape "
+            f"{tuple(example.shape[1:])}, as the example does, got {tuple(judged.shape)}."
+        )
 
 
 def _check_engines(engines: Sequence[str] | None) -> tuple[str, ...]:
