@@ -458,6 +458,16 @@ def test_float_engines_are_exact_and_int8_ones_agree(rows: tuple[deploy.EngineRo
     assert by_name["folded"].size_bytes < by_name["eager"].size_bytes
 
 
+def test_an_exported_file_holds_the_model_and_not_the_images() -> None:
+    many = randn(1000, 64)
+    view, few, more = (
+        deploy.compare_engines(nn.Linear(64, 2), example, ["export"], repeats=1)[0].size_bytes
+        for example in (many[:2], many[:2].clone(), many[:50].clone())
+    )
+    assert view == few
+    assert abs(more - few) < many[0].nbytes
+
+
 def test_what_is_judged_is_more_than_what_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine that answers otherwise for the last of six inputs, which come two at a time."""
     sizes: list[int] = []

@@ -65,6 +65,7 @@ def _compiled(job: Job) -> Engine:
 
 def _exported(job: Job) -> Engine:
     exported = torch.export.export(job.model, (job.example,))
+    exported.example_inputs = None  # which the file would keep, with all that they are a view of
     file = job.folder / "model.pt2"
     torch.export.save(exported, file)
     return _torch_engine(exported.module(), file.stat().st_size)
