@@ -196,23 +196,7 @@ def test_rows_of_results_are_made_by_code_that_is_in_a_commit(
     assert ran == [tmp_path, ROOT / "build" / "results-quick", ROOT / "results"]
 
 
-# Quick versions have the shape of the full tables
-
-
-@pytest.mark.parametrize("name", ["checkpoints", "compression_order", "engines"])
-def test_a_quick_run_has_the_columns_of_the_full_table(name: str, tmp_path: Path):
-    module = experiment(name)
-    table = read(runner.run(module, tmp_path, True, lambda text: None))
-    assert len(table)
-    for column in (*module.KEY, *module.SPREAD, *STAMP):
-        assert column in table.columns
-    assert len(module.reading(table).split()) > 30
-    figure, alt = module.figure(table)
-    assert figure.axes
-    assert alt
-    full = ROOT / "results" / f"{name}.csv"
-    if full.exists():
-        assert set(table.columns) <= set(read(full).columns)
+# Readings
 
 
 def engine_rows() -> tuple[Row, ...]:
