@@ -22,6 +22,7 @@ from experiments.provenance import provenance
 
 ROOT = Path(__file__).resolve().parent.parent
 STAMP = (*provenance(), "seconds", "seed")
+NEW = {"nas_benchmark": {"latency_commit"}}  # columns that a table gets when it is next made
 Rising = Callable[[Table], list[float]]
 
 
@@ -222,7 +223,7 @@ def test_a_quick_run_has_the_shape_of_the_full_table(name: str, quick: Any):
     module, table = quick(name)
     assert len(table)
     full = read(ROOT / "results" / f"{name}.csv")
-    assert set(table.columns) <= set(full.columns)
+    assert set(table.columns) <= set(full.columns) | NEW.get(name, set())
     for column in (*module.KEY, *module.SPREAD, *STAMP):
         assert column in table.columns
     keys = [tuple(row[column] for column in module.KEY) for row in table.rows]

@@ -190,6 +190,9 @@ def test_the_measured_plane_has_the_same_frontier_as_its_columns() -> None:
             view = compute(measured, Settings(dataset, axis))
             flagged = [row for row in rows if row["dataset"] == dataset and row[column]]
             assert len(view.frontier) == len(flagged)
+            assert len(view.models) == sum(
+                row["dataset"] == dataset and row[column] is not None for row in rows
+            )
 
 
 # Pictures

@@ -22,6 +22,7 @@ AXES: Mapping[str, tuple[str, str]] = {  # name -> column of the table, label
     "MACs": ("macs", "multiply-adds for an image"),
     "latency": ("latency_s", "seconds for an image, one CPU thread"),
 }
+REPEATED = {"engine": "MACs"}  # technique -> the axis on which it only repeats its network
 BEST_ERROR = 1e-3  # the top of the picture
 _ERROR_TICKS = (0.9, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002)
 
@@ -42,7 +43,9 @@ class Model:
     latency_s: float | None
 
     def cost(self, axis: str) -> float | None:
-        """What it costs on an axis; None where that was not measured."""
+        """What it costs on an axis; None where that was not measured or only repeats a network."""
+        if REPEATED.get(self.technique) == axis:
+            return None
         value: float | None = getattr(self, AXES[axis][0])
         return value
 
