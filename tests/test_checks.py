@@ -342,6 +342,16 @@ def test_hidden_messages_never_leak_the_expected_value(answer: object, right: ob
     assert not set("0123456789") & set(message), message
 
 
+def test_wrong_shapes_are_named_in_hidden_messages_too() -> None:
+    message = failure(equal, torch.zeros(6), torch.ones(2, 3), "f", hidden=True)
+    assert message.startswith("f: wrong on inputs drawn at random (wrong shape: [6], not [2, 3]).")
+    message = failure(equal, torch.ones(2, 1), [1, 1], "f")
+    said = "f: expected a number, got a list of values (wrong shape: [2, 1], not [2])."
+    assert message == said
+    for ragged in ([[1], [1, 2]], [[1, 2], [1, 3]]):
+        assert "shape" not in failure(equal, ragged, [[1, 2], [1, 2]], "f", hidden=True)
+
+
 def test_close_allows_eight_float32_roundings_and_no_more() -> None:
     close(1e9 * (1 + 0.9 * RTOL), 1e9, "t")
     failure(close, 1e9 * (1 + 1.1 * RTOL), 1e9, "t")
@@ -363,6 +373,7 @@ def test_truth_values_and_text_can_be_asked_for() -> None:
     equal(np.True_, True, "flag")
     equal(np.str_("memory"), "memory", "bound")
     failure(equal, 1, True, "flag")
+    assert failure(equal, np.False_, True, "flag") == "flag: expected True, got False."
     failure(equal, "Memory", "memory", "bound")
 
 

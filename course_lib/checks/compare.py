@@ -107,7 +107,7 @@ def _compare(
         # A mistake that happens to lead to the right value on these inputs can't be told.
         if _difference(wrong, right, same) and not _difference(answer, wrong, same):
             named.append(phrase)
-    raise AssertionError(f"{where}: {_explain(found, named, hidden)}")
+    raise AssertionError(f"{where}: {_explain(found, named, hidden, _shapes(answer, right))}")
 
 
 class _Difference(NamedTuple):
@@ -134,14 +134,32 @@ def _difference(answer: object, right: object, same: Same, place: str = "") -> _
     return next(filter(None, parts), None)
 
 
-def _explain(found: _Difference, named: list[str], hidden: bool) -> str:
+def _shapes(answer: object, right: object) -> str:
+    """Say the shapes of two arrays that differ in them, of which one has several axes, or ""."""
+    has, wanted = _shape(answer), _shape(right)
+    if not has or not wanted or has == wanted or len(has) == len(wanted) == 1:
+        return ""
+    return f" (wrong shape: {list(has)}, not {list(wanted)})"
+
+
+def _shape(value: object) -> tuple[int, ...] | None:
+    """The shape of nested lists of numbers; () of a number, None of anything else."""
+    if not isinstance(value, list):
+        return () if isinstance(value, int | float) else None
+    inner = {_shape(part) for part in value}
+    first = inner.pop() if len(inner) == 1 else None
+    return None if first is None else (len(value), *first)
+
+
+def _explain(found: _Difference, named: list[str], hidden: bool, shapes: str) -> str:
     answer, right, place = found
     if _kind(answer) != _kind(right):
-        return f"expected {_kind(right)}, got {_kind(answer)}."
+        return f"expected {_kind(right)}, got {_kind(answer)}{shapes}."
     if hidden:
-        said = "wrong on inputs drawn at random."
+        said = f"wrong on inputs drawn at random{shapes}."
     else:
-        said = f"expected {_show(right)}, got {_show(answer)}{place and f' at {place}'}."
+        at = place and f" at {place}"
+        said = f"expected {_show(right)}, got {_show(answer)}{at}{shapes}."
     if isinstance(answer, float) and not math.isfinite(answer):
         said += f" The answer is {answer}: look for a division by zero or an overflow."
     elif named:
@@ -164,7 +182,9 @@ def _kind(value: object) -> str:
 
 
 def _show(value: object) -> str:
-    if isinstance(value, int):
+    if isinstance(value, bool):
+        text = str(value)
+    elif isinstance(value, int):
         text = f"{value:,}"
     elif isinstance(value, float):
         text = f"{value:,.10g}"
