@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Sequence
 from itertools import pairwise
@@ -170,3 +171,22 @@ def test_an_untrained_network_scores_nothing(given: dict[str, Any]) -> None:
     assert list(entry) == ["name", "size_bytes", "macs", "accuracy", "score"]
     assert entry["score"] == 0
     assert entry["name"].startswith("4-10 on Cortex-M")
+
+
+def test_a_test_cell_builds_the_file_only_once(given: dict[str, Any]) -> None:
+    # The text allows 15 seconds for it, and a cell has 30.
+    cells = {cell.id: cell.source for cell in nbformat.read(NOTEBOOK, as_version=4).cells}
+    assert "less than 15 seconds" in cells["submission-text"]
+    net, calls = models.mlp((4,)), []
+    data = file_of(net)
+
+    def compressed_model() -> bytes:
+        calls.append(1)
+        return data
+
+    names = given | {"student_id": lambda: "anybody", "compressed_model": compressed_model}
+    for name in ("file", "budget", "accuracy"):
+        calls.clear()
+        with contextlib.suppress(AssertionError):  # an untrained network scores nothing
+            exec(compile(cells[f"test-submission-{name}"], name, "exec"), dict(names))
+        assert len(calls) == 1

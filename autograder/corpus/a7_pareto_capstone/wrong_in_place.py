@@ -14,6 +14,19 @@ def fold(weight, bias, gamma, beta, mean, var, eps=1e-5):
     return weight, bias
 
 
+# %% frontier
+# expect: were changed
+def frontier(points, directions):
+    signs = [1 if direction == "min" else -1 for direction in directions]
+    kept = list(points)
+    points.sort(key=lambda point: [sign * x for sign, x in zip(signs, point)])
+
+    def beats(a, b):
+        return a != b and all(s * x <= s * y for s, x, y in zip(signs, a, b))
+
+    return [i for i, b in enumerate(kept) if not any(beats(a, b) for a in points)]
+
+
 # %% hypervolume
 # expect: were changed
 def hypervolume(points, reference, directions):

@@ -31,3 +31,27 @@ def same_units(rows):
             (size,) = (f * row[f"size_{u}"] for u, f in units.items() if f"size_{u}" in row)
         pairs.append((accuracy, size))
     return pairs
+
+
+# %% dominates
+# expect: the decimals are cut off
+def dominates(a, b, directions):
+    gains = [
+        int(x - y) if direction == "max" else int(y - x)
+        for x, y, direction in zip(a, b, directions, strict=True)
+    ]
+    return min(gains) >= 0 and max(gains) > 0
+
+
+# %% frontier
+# expect: the decimals are cut off
+def frontier(points, directions):
+    costs = [
+        [int(x) if direction == "min" else -int(x) for x, direction in zip(p, directions)]
+        for p in points
+    ]
+
+    def beats(a, b):
+        return a != b and all(x <= y for x, y in zip(a, b))
+
+    return [i for i, b in enumerate(costs) if not any(beats(a, b) for a in costs)]
