@@ -1,6 +1,15 @@
 """Right values, written over the caller's input; and two that look at the wrong property."""
 
 
+# %% depthwise_separable
+# expect: was changed
+def depthwise_separable(x, depthwise, pointwise, stride=1):
+    options = {"stride": stride, "padding": depthwise.shape[-1] // 2, "groups": len(depthwise)}
+    y = F.relu(F.conv2d(F.relu(F.conv2d(x, depthwise, **options)), pointwise))
+    x.zero_()
+    return y
+
+
 # %% inverted_residual
 # expect: the input was changed
 def inverted_residual(x, expand, depthwise, project, stride=1):
@@ -26,6 +35,14 @@ def channel_shuffle(x, groups):
     order = torch.arange(x.shape[1]).reshape(groups, -1).T.flatten()
     x[:] = x[:, order]
     return x
+
+
+# %% fire
+# expect: was changed
+def fire(x, squeeze, expand1, expand3):
+    y = F.relu(F.conv2d(x, squeeze))
+    x.clamp_(min=0)
+    return F.relu(torch.cat((F.conv2d(y, expand1), F.conv2d(y, expand3, padding=1)), dim=1))
 
 
 # %% block_cost
