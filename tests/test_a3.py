@@ -31,7 +31,7 @@ def test_smaller_or_more_accurate_never_costs_points(rules: dict[str, Any], fron
     amounts = [100, 900, 3_000, 9_000, 30_000, 120_000, 1_000_000]
     errors = [0.0, 1.2, 1.8, 2.4, 3.0, 4.5, 8.0, 15.0, 50.0, 90.0]
     table = torch.tensor(
-        [[rules["share"](a, e, rules[frontier]) for a in amounts] for e in errors]
+        [[rules["share_of_points"](a, e, rules[frontier]) for a in amounts] for e in errors]
     )
     assert (table.diff(dim=0) <= 0).all()
     assert (table.diff(dim=1) <= 0).all()
@@ -43,12 +43,15 @@ def test_the_frontier_earns_everything_and_a_doubling_costs_a_quarter(
     rules: dict[str, Any], frontier: str
 ):
     for error, amount in rules[frontier][:-1]:
-        shares = [rules["share"](k * amount, error, rules[frontier]) for k in (0.5, 1, 2, 4, 16)]
+        shares = [
+            rules["share_of_points"](k * amount, error, rules[frontier])
+            for k in (0.5, 1, 2, 4, 16)
+        ]
         assert shares == pytest.approx([1, 1, 0.75, 0.5, 0])
 
 
 def test_nothing_is_earned_by_a_network_that_guesses(rules: dict[str, Any]):
-    assert rules["share"](100, 90.0, rules["BYTES"]) == 0
+    assert rules["share_of_points"](100, 90.0, rules["BYTES"]) == 0
 
 
 def test_the_model_answer_has_the_cost_that_its_shapes_say(rules: dict[str, Any]):
@@ -72,7 +75,7 @@ def test_a_file_of_another_network_is_refused_in_a_sentence(
 ):
     split = rules["data"].load("mnist").validation.head(20)
     with pytest.raises(AssertionError, match=says):
-        rules["measure"](codec.to_bytes(state), split)
+        rules["measure_file"](codec.to_bytes(state), split)
 
 
 @pytest.mark.parametrize("content", [b"", b"\x80\x04 no pickle", "text", None])

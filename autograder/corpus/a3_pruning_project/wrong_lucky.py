@@ -32,7 +32,7 @@ def cubic(step, initial, final, begin, end):
 
 
 # %% bitmask_bytes
-# expect: wrong on inputs
+# expect: one filler for a gap, however long
 def bitmask_bytes(count, nonzeros, value_bits):
     return (count + 7) // 8 + (nonzeros * value_bits + 7) // 8
 
