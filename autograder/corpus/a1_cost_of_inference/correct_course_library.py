@@ -71,7 +71,8 @@ class MacCounter(fx.Interpreter):
 
 
 def count_macs(model, input_shape):
-    counter = MacCounter(fx.symbolic_trace(model))
+    # Inside a block: fx would trace into a model that is a layer itself.
+    counter = MacCounter(fx.symbolic_trace(nn.Sequential(model)))
     counter.run(torch.zeros(input_shape))
     return counter.macs
 
