@@ -2,7 +2,7 @@
 
 
 # %% quantize
-# expect: must not change x
+# expect: x was changed: work on a copy
 def quantize(x, scale, zero_point, bits):
     x /= scale
     return (x.round_() + zero_point).clamp(0, 2**bits - 1)
@@ -13,7 +13,7 @@ def dequantize(q, scale, zero_point):
 
 
 # %% per_channel
-# expect: must not change
+# expect: the weight was changed: work on a copy
 def quantize_per_channel(weight, bits):
     s = weight.flatten(1).abs().amax(1) / (2 ** (bits - 1) - 1)
     s = torch.where(s == 0, 1.0, s)
@@ -21,7 +21,7 @@ def quantize_per_channel(weight, bits):
 
 
 # %% kmeans
-# expect: must not change centroids
+# expect: centroids were changed: work on a copy
 def assign(values, centroids):
     return (values[..., None] - centroids).abs().argmin(-1)
 
@@ -35,7 +35,7 @@ def update(values, positions, centroids):
 
 
 # %% binary_weight
-# expect: must not change its argument
+# expect: the weight was changed: work on a copy
 def binary_weight(weight):
     a = weight.abs().mean(tuple(range(1, weight.ndim)), keepdim=True)
     weight[weight == 0] = 1e-9
@@ -43,7 +43,7 @@ def binary_weight(weight):
 
 
 # %% pack_bits
-# expect: must not change levels
+# expect: levels was changed: work on a copy
 def pack_bits(levels, bits):
     t = ""
     while levels:
@@ -53,7 +53,7 @@ def pack_bits(levels, bits):
 
 
 # %% lowest_bits
-# expect: must not change correct
+# expect: correct was changed: work on a copy
 def lowest_bits(correct, allowed):
     top = correct.pop(32)
     best = 32
