@@ -44,7 +44,7 @@ def integer_linear(q_x, x_zero, q_weight, q_bias, multiplier, y_zero):
 
 
 # %% lowest_bits
-# expect: wrong on inputs
+# expect: more images right than at 32 bits
 def lowest_bits(correct, allowed):
     best = 32
     for b in sorted(correct, reverse=True):
