@@ -20,3 +20,42 @@ def train_step(student, teacher, images, labels, temperature, alpha, beta, rate)
         student(images), beliefs, labels, temperature, alpha, beta
     ).backward()
     optimizer.step()
+
+
+# %% ensemble_targets
+# expect: the smaller, or the lower median
+def ensemble_targets(logits, temperature):
+    return (torch.stack(logits) / temperature).softmax(-1).median(0).values
+
+
+# %% token_loss
+# expect: both tokens learn the teacher's class
+def token_loss(class_logits, token_logits, teacher_logits, labels):
+    best = teacher_logits.argmax(1)
+    return (F.cross_entropy(class_logits, best) + F.cross_entropy(token_logits, best)) / 2
+
+
+# %% attention
+# expect: divided by the maximum
+def attention_map(features):
+    energy = features.square().sum(1).flatten(1)
+    return energy / energy.amax(1, keepdim=True)
+
+
+def attention_loss(student_map, teacher_map):
+    return F.mse_loss(student_map, teacher_map)
+
+
+# %% entropy
+# expect: divided by ln K
+import math
+
+
+def entropy(probabilities):
+    return torch.special.entr(probabilities).sum(-1) / math.log(probabilities.shape[-1])
+
+
+# %% log_soften
+# expect: without the temperature
+def log_soften(logits, temperature):
+    return logits / temperature - logits.logsumexp(-1, keepdim=True)
