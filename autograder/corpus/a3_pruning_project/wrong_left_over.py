@@ -56,3 +56,31 @@ def decode(bits, codes):
             read = ""
     codes.clear()
     return symbols
+
+
+# %% prune_mask
+# expect: each row ranked by itself
+def prune_mask(scores, sparsity):
+    rows = scores.flatten(1) if scores.ndim > 1 else scores[None]
+    count = round(sparsity * rows.shape[1])
+    mask = torch.ones(rows.shape, dtype=torch.bool)
+    mask.scatter_(1, rows.argsort(dim=1, stable=True)[:, :count], False)
+    return mask.reshape(scores.shape)
+
+
+# %% train_masked
+# expect: one step too many
+def train_masked(weight, mask, inputs, targets, steps, rate, momentum):
+    weight, velocity = weight * mask, torch.zeros_like(weight)
+    for _ in range(steps + 1):
+        residual = inputs @ weight.T - targets
+        velocity = momentum * velocity + 2 * residual.T @ inputs / residual.numel()
+        weight = (weight - rate * velocity) * mask
+    return weight
+
+
+# %% shrink_flatten
+# expect: a channel's inputs are side by side
+def shrink_flatten(weight, keep, positions):
+    channels = weight.shape[1] // positions
+    return weight[:, [p * channels + k for k in keep for p in range(positions)]]
