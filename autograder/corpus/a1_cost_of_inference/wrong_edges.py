@@ -1,4 +1,4 @@
-"""Right inside a network, wrong at its edge: the padding, and the model itself."""
+"""Right in the middle, wrong at the edge: the padding, the model itself, a single layer."""
 
 
 # %% conv_output_size
@@ -31,3 +31,11 @@ def count_params(model):
         if n and list(m.parameters(recurse=False)) and not isinstance(m, nn.Linear | nn.Conv2d)
     ]
     return {"params": sum(p.numel() for p in model.parameters()), "uncounted": uncounted}
+
+
+# %% peak_activation_bytes
+# expect: the largest alone
+def peak_activation_bytes(sizes):
+    if len(sizes) <= 2:
+        return max(sizes)
+    return max(before + after for before, after in zip(sizes, sizes[1:]))
