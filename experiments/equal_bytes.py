@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from course_lib import cost, pareto, plot, train
 from course_lib.results import Table
+from experiments import _distilling as distilling
 from experiments._contestants import (
     CONTESTANTS,
     Contest,
@@ -120,14 +121,10 @@ def _taught(groups: dict[tuple[int, str], list[float]]) -> str:
     said = []
     for budget in sorted({budget for budget, _ in groups}):
         taught, alone = groups.get((budget, "distilled")), groups.get((budget, "small dense"))
-        if taught and alone and min(len(taught), len(alone)) > 1:
-            low, high = (100 * end for end in pareto.difference_interval(taught, alone))
-            difference = 100 * (fmean(taught) - fmean(alone))
-            verdict = "" if low > 0 or high < 0 else ", not shown"
-            said.append(
-                f"{budget // 1024} KB {difference:+.2f} ({low:+.2f} to {high:+.2f}{verdict})"
-            )
-    return f"Points gained by the teacher (distilled minus small dense): {', '.join(said)}."
+        if taught and alone:
+            a, b = ([100 * value for value in values] for values in (taught, alone))
+            said.append(f"{budget // 1024} KB {distilling.difference(a, b, digits=2)}")
+    return f"Points gained by the teacher (distilled minus small dense): {'; '.join(said)}."
 
 
 def _work_per_byte(table: Table) -> str:
