@@ -189,7 +189,7 @@ def _reference(job: Job, judged: Tensor) -> Tensor:
         check_tensor("The output of model", output, nonempty=True, floating=True, finite=True)
         if output.ndim == 0:
             raise ValueError("The output of model must be [N, ...], got a single number.")
-        outputs.append(output.double().clone())
+        outputs.append(output.double())
     return torch.cat(outputs)
 
 
