@@ -1,4 +1,4 @@
-"""Right on most inputs: powers, twins, and one logit far above the others."""
+"""Right on most inputs: powers, options that are 0, twins, and one logit far above the others."""
 
 
 # %% halving
@@ -6,6 +6,17 @@
 def halving(count, start=1, eta=3):
     last = int(math.log(count) / math.log(eta))
     return [(count // eta**i, start * eta**i) for i in range(last + 1)]
+
+
+# %% neighbours
+# expect: an option that is falsy
+def neighbours(architecture, space):
+    children = []
+    for name, options in space.items():
+        for option in options:
+            if option and option != architecture[name]:
+                children.append({**architecture, name: option})
+    return children
 
 
 # %% evolve
