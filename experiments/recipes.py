@@ -135,7 +135,9 @@ RECIPES = {
     "lenet_5": Recipe("lenet_5", "mnist", epochs=15, learning_rate=1e-3, shift=2),
     "vgg_cifar": replace(_CIFAR, builder="vgg_cifar", epochs=15),
     "resnet20": _CIFAR,
-    "pooled_resnet": replace(_CIFAR, builder="pooled_resnet", epochs=60, cutout=8),
+    "pooled_resnet": replace(
+        _CIFAR, builder="pooled_resnet", arguments={"width": 54}, epochs=115, cutout=8
+    ),
     "mobilenet_0250": _mobile(0.25),
     "mobilenet_0375": _mobile(0.375),
     "mobilenet_0500": _mobile(0.5),
