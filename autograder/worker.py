@@ -37,7 +37,7 @@ def begin(grader: socket.socket, view: sandbox.View, level: sandbox.Level) -> Ca
         _log_to(order["log"])
         means = sandbox.NO_MEANS if order["unsafe_local"] else level.means
         box = sandbox.Box(**order["box"])
-        run, held = _fork_kernel(box, view, means)
+        run, held = _fork_kernel(grader, box, view, means)
         if run is not None:
             return run
         _work(grader, order, held, box, means)
@@ -51,7 +51,7 @@ def begin(grader: socket.socket, view: sandbox.View, level: sandbox.Level) -> Ca
 
 
 def _fork_kernel(
-    box: sandbox.Box, view: sandbox.View, means: sandbox.Means
+    grader: socket.socket, box: sandbox.Box, view: sandbox.View, means: sandbox.Means
 ) -> tuple[Callable[[], object] | None, Any]:
     """Fork the kernel: what runs it in the student's process, a HeldKernel in this one."""
     ready, say_ready = os.pipe()
@@ -61,6 +61,8 @@ def _fork_kernel(
     arguments = command_line(runtime)
     keeper = sandbox.start(box, view, means, [say_ready, theirs.fileno()], arguments)
     if keeper == 0:
+        for gone in (grader, ours):
+            gone.detach()  # closed by `start`; garbage would close what has their numbers by then
         return kernel.prepare(arguments, info, say_ready, theirs), None
     os.close(say_ready)
     theirs.close()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import psutil
@@ -18,7 +22,7 @@ from jupyter_client.manager import KernelManager
 from jupyter_client.provisioning import KernelProvisionerFactory
 from nbclient import NotebookClient
 
-from autograder import fork_server, sandboxed
+from autograder import fork_server, kernel, sandbox, sandboxed, worker
 from autograder.execute import Limits
 from autograder.template import Template
 
@@ -183,3 +187,36 @@ def test_a_forked_kernel_is_interrupted_and_shut_down_as_jupyter_does(course_for
         manager.shutdown_kernel(now=True)
     assert not manager.is_alive()
     assert not keeper.is_running()
+
+
+def test_the_student_s_process_closes_no_file_that_is_not_its_own(monkeypatch: pytest.MonkeyPatch):
+    """What the fork has closed, as garbage, would close the kernel's files of the same numbers."""
+    ours, theirs = socket.socketpair()
+    grader, _far_end = socket.socketpair()
+    numbers = {"ours": ours.fileno(), "grader": grader.fileno()}
+    opened: dict[str, int] = {}
+
+    def start(*_: Any) -> int:
+        for number in numbers.values():
+            os.close(number)
+        return 0
+
+    def prepare(*_: Any) -> object:
+        for name in numbers:  # a kernel gets the lowest free numbers, these
+            opened[name] = os.open(os.devnull, os.O_RDONLY)
+        return print
+
+    monkeypatch.setattr(socket, "socketpair", lambda pair=(ours, theirs): pair)
+    monkeypatch.setattr(sandbox, "start", start)
+    monkeypatch.setattr(kernel, "prepare", prepare)
+    view, means = sandbox.this_installation(""), sandbox.NO_MEANS
+    box = sandbox.Box("/nowhere", *[1] * (len(fields(sandbox.Box)) - 1))
+    assert worker._fork_kernel(grader, box, view, means) == (print, None)
+    assert sorted(opened.values()) == sorted(numbers.values())
+    monkeypatch.undo()
+    del ours, grader
+    gc.collect()
+    for number in opened.values():
+        assert os.readlink(f"/proc/self/fd/{number}") == os.devnull
+        os.close(number)
+    assert theirs.fileno() > 0, "the channel of the tests stays"
