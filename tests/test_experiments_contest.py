@@ -12,10 +12,11 @@ from course_lib.results import Table
 from experiments import _contestants, equal_bytes
 from experiments._contestants import CONTESTANTS, EPOCHS, Contest, DoesNotFitError
 
+FULL = [(budget, False) for budget in equal_bytes.BUDGETS]
 
-@pytest.mark.parametrize("budget", equal_bytes.BUDGETS)
+
+@pytest.mark.parametrize(("budget", "quick"), [*FULL, (equal_bytes.QUICK_BUDGETS[0], True)])
 @pytest.mark.parametrize("name", CONTESTANTS)
-@pytest.mark.parametrize("quick", [False, True], ids=["full", "quick"])
 def test_all_contestants_train_for_as_many_epochs(
     name: str, budget: int, quick: bool, monkeypatch: pytest.MonkeyPatch
 ):
