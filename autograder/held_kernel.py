@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import queue
 import select
 import signal
 import socket
@@ -19,6 +20,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellControlSignal
 from nbformat import NotebookNode
 from traitlets import Type
+
+LOOK_AFTER_S = 0.5  # how often to see whether a kernel that says nothing is alive
 
 
 class HeldKernel:
@@ -111,22 +114,37 @@ class Client(AsyncKernelClient):
 
 
 async def connect(held: HeldKernel, timeout_s: float) -> Client:
-    """Connect to a kernel that is ready, and wait until its output arrives here."""
+    """Connect to a kernel that is ready, and wait until its output arrives here.
+
+    TimeoutError if it does not answer, RuntimeError if it ends before it does.
+    """
     client = Client()
     client.held = held
     client.load_connection_info(cast(KernelConnectionInfo, held.info))
     client.allow_stdin = False
     client.start_channels(stdin=False, hb=False, control=False)
-    async with asyncio.timeout(timeout_s):
-        client.kernel_info()
-        await client.shell_channel.get_msg()
-        # Kernels since ipykernel 7 welcome a subscriber; older ones need to be asked until the
-        # subscription, which nothing acknowledges, is there.
-        while not await client.iopub_channel.msg_ready():
-            client.kernel_info()
-            await client.shell_channel.get_msg()
-            await asyncio.sleep(0.005)
+    try:
+        async with asyncio.timeout(timeout_s):
+            await _ask(client)
+            # Kernels since ipykernel 7 welcome a subscriber; older ones need to be asked until
+            # the subscription, which nothing acknowledges, is there.
+            while not await client.iopub_channel.msg_ready():
+                await _ask(client)
+                await asyncio.sleep(0.005)
+    except BaseException:
+        client.stop_channels()  # or zmq waits at exit until the kernel takes the question
+        raise
     return client
+
+
+async def _ask(client: Client) -> None:
+    """Ask the kernel about itself and wait for the answer, as long as it lives."""
+    client.kernel_info()
+    while client.held.alive():
+        with contextlib.suppress(queue.Empty):
+            await client.shell_channel.get_msg(timeout=LOOK_AFTER_S)
+            return
+    raise RuntimeError(f"The kernel ended before it answered, status {client.held.exit_status()}.")
 
 
 class Executor(NotebookClient):
